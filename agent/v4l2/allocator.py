@@ -18,7 +18,7 @@ from agent.v4l2.dmabuf import allocate_from_dma_heap, allocate_from_udmabuf
 from agent.v4l2.formats import set_format
 from agent.v4l2.ioctl import Node, typed_error
 
-_PAGE = mmap.PAGESIZE
+PAGE_BYTES = mmap.PAGESIZE
 _MAKE_DMABUF = {MemoryKind.DMA_HEAP: allocate_from_dma_heap, MemoryKind.UDMABUF: allocate_from_udmabuf}
 
 
@@ -36,16 +36,16 @@ class Allocator:
         node: Node,
         buffer_type: uapi.BufType,
         *,
-        granularity_bytes: int = _PAGE,
+        granularity_bytes: int = PAGE_BYTES,
         preference: tuple[MemoryKind, ...] = PREFERENCE,
     ) -> None:
         """Raises InputError when the granularity is not a whole number of pages."""
-        if granularity_bytes <= 0 or granularity_bytes % _PAGE:
+        if granularity_bytes <= 0 or granularity_bytes % PAGE_BYTES:
             raise InputError(
                 f"a pool granularity of {format_size(granularity_bytes)} is not a whole number of pages",
-                hint=f"use a multiple of {_PAGE} bytes, such as 4MiB",
-                minimum=_PAGE,
-                step=_PAGE,
+                hint=f"use a multiple of {PAGE_BYTES} bytes, such as 4MiB",
+                minimum=PAGE_BYTES,
+                step=PAGE_BYTES,
             )
         self._node = node
         self._buffer_type = buffer_type
@@ -96,7 +96,7 @@ class Allocator:
 
     def _request(self, pool: BufferPool, count: int) -> int:
         """REQBUFS, or CREATE_BUFS where the driver's own planes are to be larger than the format needs."""
-        if pool.queue_memory is uapi.Memory.MMAP and self._granularity_bytes > _PAGE:
+        if pool.queue_memory is uapi.Memory.MMAP and self._granularity_bytes > PAGE_BYTES:
             return self._create_rounded(pool, count)
         request = uapi.v4l2_requestbuffers(count=count, type=self._buffer_type, memory=pool.queue_memory)
         code = self._node.attempt(uapi.VIDIOC_REQBUFS, request)

@@ -68,6 +68,7 @@ class Stream:
             tuple(plane.view[:needed] for plane, needed in zip(buffer.planes, self._needed, strict=True))
             for buffer in pool
         ]
+        self._capability = uapi.v4l2_capability()
         self._held: set[int] = set()
         self._queued_ns = [0] * len(pool)
         self._last_sequence = -1
@@ -159,9 +160,11 @@ class Stream:
             return True
         if code == errno.EAGAIN:
             return False
-        if code in (errno.EIO, errno.EPIPE, errno.EINVAL):
+        # after an unplug DQBUF was seen to say EINVAL; QUERYCAP then tells
+        gone = self._node.attempt(uapi.VIDIOC_QUERYCAP, self._capability) == errno.ENODEV
+        if not gone and code in (errno.EIO, errno.EPIPE, errno.EINVAL):
             raise self._fault(f"the queue broke ({errno.errorcode[code]} at VIDIOC_DQBUF)")
-        raise typed_error(code, uapi.VIDIOC_DQBUF.name, self._node.path)
+        raise typed_error(errno.ENODEV if gone else code, uapi.VIDIOC_DQBUF.name, self._node.path)
 
     def _take(self) -> Frame | None:
         """Make a frame of the buffer just dequeued; None when it is damaged, accounted for and queued again."""

@@ -1,0 +1,55 @@
+# Everything a person needs: make demo, make test, make rig. `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test rig bench service constraints clean
+
+help: ## This list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/pip: constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) here: install Python 3.11 or newer" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "make: $(PYTHON) is older than 3.11: name a newer one, make PYTHON=python3.13 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "make: no venv module here: apt-get install python3-venv" >&2; exit 1; }
+	@touch $@
+
+$(VENV)/run: $(VENV)/pip pyproject.toml
+	@echo "installing camera-agent into $(VENV) ..."
+	@$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/test: $(VENV)/pip pyproject.toml
+	@echo "installing camera-agent and what its tests need into $(VENV) ..."
+	@$(INSTALL) --editable '.[test]'
+	@touch $@
+
+demo: $(VENV)/run ## Two simulated cameras, photos in photos/, a contact sheet, a table of figures
+	@$(BIN)/camera-agent demo
+
+test: $(VENV)/test ## Unit, property and contract tests on the simulation; linters and types as tests
+	$(BIN)/python -m pytest $(ARGS)
+
+rig: ## Build and boot the virtual rig, run hw-tests on real drivers in it (SHELL_IN_RIG=1: a prompt; BENCH=1: figures)
+	$(PYTHON) hw-tests/rig/run.py $(if $(SHELL_IN_RIG),--shell) $(if $(BENCH),--bench) $(ARGS)
+
+bench: $(VENV)/test ## The comparisons that need no rig, written to docs/benchmarks/
+	@$(INSTALL) --editable '.[bench]'
+	$(BIN)/python -m benchmarks
+
+service: $(VENV)/pip ## Add the extra `service` (systemd-python), which builds against libsystemd
+	@pkg-config --exists libsystemd \
+	  || { echo "make: libsystemd's headers are missing: apt-get install libsystemd-dev pkg-config gcc python3-dev" >&2; exit 1; }
+	@$(INSTALL) --editable '.[service]'
+
+constraints: ## Renew constraints.txt from what PyPI has today
+	rm -rf build/pins && $(PYTHON) -m venv build/pins
+	build/pins/bin/pip install --quiet '.[test,bench,service]' gpiod hatchling
+	{ sed -n 1p constraints.txt; build/pins/bin/pip freeze --exclude camera-agent; } > build/constraints.txt
+	mv build/constraints.txt constraints.txt
+
+clean: ## Remove what the targets above made here
+	rm -rf $(VENV) build dist photos .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,308 @@
+"""One camera's session: a state machine from settings to frames and back, with the stream off at every end."""
+
+from __future__ import annotations
+
+import enum
+import select
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from typing import NamedTuple
+
+from agent.capture.preparation import Camera, find_gain, prepare
+from agent.capture.settings import Prepared, Settings
+from agent.clock import Clock, Correlation, ReadClock, monotonic_ns
+from agent.errors import AgentError, DeviceGone, StateError, StreamFault
+from agent.kernel import Kernel
+from agent.units import NS_PER_MS, NS_PER_S, format_duration
+from agent.v4l2.brightness import mean_brightness
+from agent.v4l2.device import query_capabilities, require_capture
+from agent.v4l2.effect import BrightFrame, EffectFinder, ExposureChange, Verdict, bound_frames
+from agent.v4l2.effect import State as EffectState
+from agent.v4l2.exposure import ExposureReport, lock_exposure, prove_exposure
+from agent.v4l2.frame import Frame
+from agent.v4l2.gain import GainRequest
+from agent.v4l2.ioctl import Node
+from agent.v4l2.ledger import LossLedger
+from agent.v4l2.snapshot import restore, snapshot
+from agent.v4l2.stamps import StampJudge
+from agent.v4l2.stream import Stopped, Stream
+from agent.v4l2.values import ControlValues
+
+
+class State(enum.Enum):
+    """Where a session stands."""
+
+    IDLE = "idle"
+    PREPARED = "prepared"
+    ARMED = "armed"
+    FAULT = "fault"
+    RELEASED = "released"
+
+
+ALLOWED: Mapping[str, frozenset[State]] = {
+    "prepare": frozenset({State.IDLE, State.PREPARED}),
+    "arm": frozenset({State.PREPARED}),
+    "take": frozenset({State.ARMED}),
+    "give back": frozenset({State.PREPARED, State.ARMED, State.FAULT}),
+    "expose": frozenset({State.PREPARED, State.ARMED}),
+    "disarm": frozenset({State.PREPARED, State.ARMED, State.FAULT}),
+}
+"""The states in which each verb may be called; in any other it raises StateError."""
+
+_DEFAULT_INTERVAL_NS = 100 * NS_PER_MS
+"""Taken for the frame interval where a driver does not state one."""
+
+
+class Shot(NamedTuple):
+    """A frame and what was in force when it was exposed. None: not known, automatic, or being changed just then.
+
+    `realtime_ns` is the frame's own timestamp on CLOCK_REALTIME.
+    """
+
+    frame: Frame
+    exposure_ns: int | None
+    gain: int | None
+    realtime_ns: int
+
+
+class Session:
+    """Owns one camera from open to release. A context manager; not for sharing between threads.
+
+    The stream is off after `release()`, whatever happened before. A fault keeps its first cause in `fault`; `disarm`
+    is the way back from it.
+    """
+
+    def __init__(self, kernel: Kernel, path: str, *, read_monotonic_ns: ReadClock = monotonic_ns) -> None:
+        """Open the camera. Raises DeviceNotFound, DevicePermission, NotACaptureDevice, DeviceError."""
+        self._now_ns = read_monotonic_ns
+        self.state = State.IDLE
+        self.fault: AgentError | None = None
+        self.ledger = LossLedger()
+        self.prepared: Prepared | None = None
+        self.judge: StampJudge | None = None
+        self._stream: Stream | None = None
+        self._effect: EffectFinder | None = None
+        self._in_force: tuple[int | None, int | None] = (None, None)
+        self._coming: tuple[int | None, int | None] = (None, None)
+        self._settling = 0
+        self._poll = select.poll()
+        self._correlation = Correlation(Clock.REALTIME)
+        self._queue = ExitStack()
+        self._resources = ExitStack()
+        with ExitStack() as opening:
+            node = opening.enter_context(Node(kernel, path))
+            self.capabilities = query_capabilities(node)
+            buffer_type = require_capture(node, self.capabilities)
+            self.camera = Camera(node, buffer_type, self.capabilities.driver, self.capabilities.card)
+            self._resources = opening.pop_all()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What is known of the last change of exposure while streaming; None when there was none."""
+        return self._effect.verdict if self._effect else None
+
+    def restore_on_release(self) -> None:
+        """Remember all controls as they are now; they are put back when the session is released (mission row B6)."""
+        self._resources.callback(self._restore, snapshot(self.camera.node))
+
+    def prepare(self, settings: Settings) -> Prepared:
+        """Set format, rate, controls and exposure, prove them, and map the buffers.
+
+        Raises StateError, and what `agent.capture.preparation.prepare` raises; the session is then IDLE.
+        """
+        self._require("prepare")
+        self.state, self.prepared, self._stream = State.IDLE, None, None
+        self._queue.close()
+        pool, self.prepared = prepare(self.camera, settings)
+        self._queue.callback(pool.release)
+        interval_ns = self.prepared.interval_ns or _DEFAULT_INTERVAL_NS
+        self.judge = StampJudge(self.capabilities.driver, interval_ns)
+        self._stream = Stream(self.camera.node, pool, self.judge, ledger=self.ledger, read_monotonic_ns=self._now_ns)
+        self._queue.callback(self._stream.stop)
+        self._in_force = (self.prepared.exposure_ns, self._gain_value())
+        self.state = State.PREPARED
+        return self.prepared
+
+    def arm(self) -> None:
+        """Prove the exposure once more, queue the buffers and start streaming.
+
+        Raises StateError, ExposureNotProven (the stream is not started), UsbBandwidth, DeviceBusy, DeviceError.
+        """
+        self._require("arm")
+        prepared, stream = self._parts()
+        if prepared.exposure is not None:
+            prove_exposure(self.camera.node, prepared.exposure)
+        stream.start()
+        self._poll.register(stream.fileno(), select.POLLIN)
+        self._settling = prepared.settle_frames
+        self.state = State.ARMED
+
+    def take(self, *, limit_ns: int, after_ns: int = 0) -> Shot:
+        """Wait for the next good frame, no longer than `limit_ns`; give it back by `give_back`.
+
+        `after_ns`: only a frame whose exposure began then or later; older ones are left out and accounted for.
+        Raises StateError, StreamFault when no frame comes in time or the queue breaks, DeviceGone; the state is then
+        FAULT.
+        """
+        self._require("take")
+        try:
+            return self._wait(self._now_ns() + limit_ns, limit_ns, after_ns)
+        except AgentError as error:
+            self._fail(error)
+            raise
+
+    def give_back(self, shot: Shot) -> None:
+        """The caller is done with the frame; its planes must not be read any more. Raises StateError, DeviceError."""
+        self._require("give back")
+        _, stream = self._parts()
+        stream.give_back(shot.frame)
+
+    def expose(self, exposure_ns: int, gain: GainRequest | None = None) -> ExposureReport:
+        """Change the exposure, streaming or not; `verdict` then tells the first frame it took effect on (row B5).
+
+        Raises StateError and what `lock_exposure` raises; a refused change leaves everything as it was.
+        """
+        self._require("expose")
+        started_ns = self._now_ns()
+        report = lock_exposure(self.camera.node, exposure_ns, gain, self.camera.sensor)
+        self._coming = (report.granted_ns, self._gain_value())
+        if self.state is State.PREPARED:
+            self._in_force = self._coming
+            return report
+        change = ExposureChange(started_ns, self._now_ns(), *_light(self._in_force, self._coming))
+        self._effect = EffectFinder(change, bound_frames=bound_frames(self.camera.sensor))
+        return report
+
+    def disarm(self) -> Stopped | None:
+        """STREAMOFF; idempotent. Buffers stay mapped: `arm` starts again. None when the stream was off already.
+
+        Raises StateError, DeviceError when the driver refuses to stop.
+        """
+        self._require("disarm")
+        stopped = self._stop()
+        self.state = State.PREPARED
+        return stopped
+
+    def release(self) -> None:
+        """Stop, unmap, put controls back if asked, close; idempotent. A step that fails does not keep the others."""
+        self.state = State.RELEASED
+        with ExitStack() as steps:
+            steps.callback(self._resources.close)
+            steps.callback(self._queue.close)
+
+    def _wait(self, deadline_ns: int, limit_ns: int, after_ns: int) -> Shot:
+        _, stream = self._parts()
+        events = 0
+        while True:
+            frame = stream.dequeue()
+            if frame is not None:
+                events = 0
+                shot = self._look_at(stream, frame, after_ns)
+                if shot is not None:
+                    return shot
+            elif events & ~select.POLLIN:
+                raise self._broken(f"the queue of {self.camera.node.path} broke")
+            else:
+                events = self._poll_once(deadline_ns, limit_ns)
+
+    def _poll_once(self, deadline_ns: int, limit_ns: int) -> int:
+        remaining_ns = deadline_ns - self._now_ns()
+        if remaining_ns <= 0:
+            raise self._broken(f"{self.camera.node.path} gave no frame within {format_duration(limit_ns)}")
+        # rounded up: a wait that ends early would spin through its last millisecond
+        found = self._poll.poll(-(-remaining_ns // NS_PER_MS))
+        return found[0][1] if found else 0
+
+    def _look_at(self, stream: Stream, frame: Frame, after_ns: int) -> Shot | None:
+        """The frame with what was in force on it; None when it is left out."""
+        exposure_ns, gain = self._find_in_force(frame)
+        if self._settling > 0 or self._began_ns(frame, exposure_ns) < after_ns:
+            self._settling = max(self._settling - 1, 0)
+            stream.skip(frame)
+            return None
+        return Shot(frame, exposure_ns, gain, self._realtime_ns(frame.timestamp_ns))
+
+    def _began_ns(self, frame: Frame, exposure_ns: int | None) -> int:
+        """When the exposure of a frame began, at the earliest."""
+        if frame.timestamp_source == "soe":
+            return frame.timestamp_ns
+        prepared, _ = self._parts()
+        longest_ns = exposure_ns or prepared.interval_ns or _DEFAULT_INTERVAL_NS
+        return frame.timestamp_ns - longest_ns - (frame.uncertainty_ns if frame.timestamp_source == "dequeue" else 0)
+
+    def _find_in_force(self, frame: Frame) -> tuple[int | None, int | None]:
+        if self._effect is None or self._effect.verdict.state is not EffectState.WAITING:
+            return self._in_force
+        verdict = self._effect.feed(BrightFrame(frame.sequence, frame.timestamp_ns, mean_brightness(frame)))
+        if verdict.state is EffectState.WAITING:
+            return None, None
+        self._in_force = self._coming
+        return self._in_force
+
+    def _realtime_ns(self, at_ns: int) -> int:
+        if at_ns - self._correlation.offset.monotonic_ns > NS_PER_S:
+            self._correlation.update()
+        return self._correlation.convert_ns(at_ns)
+
+    def _gain_value(self) -> int | None:
+        gain = find_gain(self.camera)
+        return None if gain is None else gain.value
+
+    def _restore(self, found: ControlValues) -> None:
+        # a camera that is gone has nothing to be put back
+        with suppress(DeviceGone):
+            restore(self.camera.node, found)
+
+    def _fail(self, cause: AgentError) -> None:
+        """The stream off, the first cause kept."""
+        self.state = State.FAULT
+        self.fault = self.fault or cause
+        with suppress(AgentError):
+            self._stop()
+
+    def _stop(self) -> Stopped | None:
+        _, stream = self._parts()
+        if not stream.streaming:
+            return None
+        self._poll.unregister(stream.fileno())
+        return stream.stop()
+
+    def _parts(self) -> tuple[Prepared, Stream]:
+        if self.prepared is None or self._stream is None:
+            raise self._refusal("take")
+        return self.prepared, self._stream
+
+    def _require(self, verb: str) -> None:
+        if self.state not in ALLOWED[verb]:
+            raise self._refusal(verb)
+
+    def _refusal(self, verb: str) -> StateError:
+        verbs = sorted(allowed for allowed, states in ALLOWED.items() if self.state in states)
+        return StateError(
+            f"cannot {verb} while the session is {self.state.value}",
+            hint=f"possible now: {', '.join(verbs) or 'nothing: open the camera again'}",
+            state=self.state.value,
+            verb=verb,
+            allowed=verbs,
+        )
+
+    def _broken(self, problem: str) -> StreamFault:
+        return StreamFault(
+            problem,
+            hint="start the stream again; if it comes back, unplug the camera and look into journalctl -k",
+            device=self.camera.node.path,
+        )
+
+
+def _light(before: tuple[int | None, int | None], after: tuple[int | None, int | None]) -> tuple[int, int]:
+    """Exposure before and after, as far as their ratio tells the light; 0 before: it does not."""
+    (exposure_before, gain_before), (exposure_after, gain_after) = before, after
+    if exposure_before is None or exposure_after is None or gain_before != gain_after:
+        return 0, exposure_after or 0
+    return exposure_before, exposure_after

@@ -1,0 +1,1 @@
+"""Simulated cameras at the level of system calls: `kernel.SimulatedKernel`, and `bench.simulated_kernel` to start with."""

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`python -m uvc_camera`: one virtual camera, until SIGTERM or the order to quit."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import selectors
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from .camera import Build
+from .descriptors import Identity, Speed
+from .device import Device
+from .errors import UvcCameraError
+from .formats import FORMATS, SIZES, PictureFormat, PictureSize
+from .loop import Loop, hold_leash
+from .orders import OrderServer, carry_out
+from .record import NoRecord, RecordFile
+from .vhci import Vhci
+
+
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line, parsed."""
+    parser = argparse.ArgumentParser(prog="uvc_camera", description=__doc__)
+    parser.add_argument("--serial", help="iSerialNumber; leave out for a camera without any")
+    parser.add_argument("--manufacturer", default=Identity.manufacturer)
+    parser.add_argument("--product", default=Identity.product)
+    parser.add_argument("--speed", choices=[each.name.lower() for each in Speed], default="high", help="USB speed")
+    parser.add_argument("--port", type=int, help="port of vhci_hcd; default: the first free one of that speed")
+    parser.add_argument("--formats", type=_formats, default=tuple(FORMATS.values()), help="such as yuyv,mjpeg")
+    parser.add_argument("--sizes", type=_sizes, default=SIZES, help="such as 640x480,320x240; the first is the default")
+    parser.add_argument("--latency-frames", type=_natural, default=2, metavar="N",
+                        help="pictures that still go out with the old exposure after it was set")  # fmt: skip
+    parser.add_argument("--log", type=Path, metavar="FILE", help="the camera's record, JSON lines, appended to")
+    parser.add_argument("--control", type=Path, metavar="SOCKET", help="unix socket to listen on for orders")
+    parser.add_argument("--unplugged", action="store_true", help="wait for the order to plug in")
+    parser.add_argument("--leash", action="store_true", help="end when standard input does")
+    return parser.parse_args(words)
+
+
+def _natural(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError("not below 0")
+    return value
+
+
+def _formats(text: str) -> tuple[PictureFormat, ...]:
+    unknown = set(text.split(",")) - FORMATS.keys()
+    if unknown:
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(FORMATS)}")
+    return tuple(FORMATS[name] for name in text.split(","))
+
+
+def _sizes(text: str) -> tuple[PictureSize, ...]:
+    known = {f"{size.width_px}x{size.height_px}": size for size in SIZES}
+    unknown = set(text.split(",")) - known.keys()
+    if unknown:
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    return tuple(known[name] for name in text.split(","))
+
+
+def _terminate(*_: object) -> None:
+    raise SystemExit(0)
+
+
+def _say(**facts: object) -> None:
+    print(json.dumps(facts), flush=True)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the camera; the exit status."""
+    options = arguments(words)
+    signal.signal(signal.SIGTERM, _terminate)
+    speed = Speed[options.speed.upper()]
+    identity = Identity(options.serial, options.manufacturer, options.product)
+    build = Build(identity, speed, options.formats, options.sizes, options.latency_frames)
+    clock = time.monotonic_ns
+    with ExitStack() as cleanup:
+        record = RecordFile(options.log, clock) if options.log else NoRecord()
+        cleanup.callback(record.close)
+        # select() rather than epoll: Python rounds epoll's time-out up to whole milliseconds.
+        selector = cleanup.enter_context(selectors.SelectSelector())
+        device = Device(build, Vhci(speed, options.port), record, clock)
+        cleanup.callback(device.unplug, "end")
+        if options.control:
+            server = OrderServer(options.control, selector, lambda line: carry_out(device, line))
+            cleanup.callback(server.close)
+        if options.leash:
+            hold_leash(sys.stdin.fileno(), selector)
+        try:
+            _say(ready=True, port=None if options.unplugged else device.plug())
+            Loop(device, selector, clock).run()
+        except UvcCameraError as error:
+            print(f"uvc_camera: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

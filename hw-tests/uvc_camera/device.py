@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The camera with its cable: plugging, unplugging, faults, and what the event loop calls."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+
+from . import faults as fault_names
+from .camera import Build, Camera
+from .errors import HostGone, OrderError, ProtocolError
+from .faults import Faults, parse
+from .link import Link
+from .record import Record
+from .vhci import Socket
+
+
+class Device:
+    """A camera that can be plugged in again and again; its faults and its picture numbers outlive an unplugging.
+
+    Release with `unplug`, which is idempotent. For one thread, which asks `link`, `due_ns` and calls `turn`.
+    """
+
+    def __init__(self, build: Build, outlet: Socket, record: Record, clock: Callable[[], int]) -> None:
+        self._build = build
+        self._outlet = outlet
+        self._record = record
+        self._clock = clock
+        self.faults = Faults()
+        self.port: int | None = None
+        self._link: Link | None = None
+        self._camera: Camera | None = None
+        self._next_number = 0
+
+    @property
+    def link(self) -> Link | None:
+        """The descriptor to wait on; None while unplugged or frozen."""
+        return None if self._frozen else self._link
+
+    @property
+    def due_ns(self) -> int | None:
+        """When to call `turn` even if nothing came in."""
+        return None if self._frozen or self._camera is None else self._camera.due_ns
+
+    def plug(self) -> int:
+        """Attach; the port taken. Does not wait for the driver. Raises: AttachError, OrderError when plugged in."""
+        if self._link is not None:
+            raise OrderError("the camera is plugged in already")
+        kernel_end, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with kernel_end:  # the kernel keeps a reference of its own; ours would hide that it let go
+            try:
+                self.port = self._outlet.attach(kernel_end)
+            except BaseException:
+                end.close()
+                raise
+        self._link = Link(end)
+        self._camera = Camera(self._build, self._link.send, self.faults, self._record, self._clock, self._next_number)
+        self._record.write("attach", port=self.port, speed=self._build.speed.name.lower(),
+                           serial=self._build.identity.serial)  # fmt: skip
+        return self.port
+
+    def unplug(self, cause: str = "order") -> None:
+        """Detach. The kernel tells the driver a little later."""
+        if self._link is None or self._camera is None or self.port is None:
+            return
+        link, camera, port = self._link, self._camera, self.port
+        self._link, self._camera, self.port = None, None, None
+        self._next_number = camera.stream.next_number
+        try:
+            self._outlet.detach(port)
+        finally:
+            link.close()
+            camera.power_off()
+            self._record.write("detach", cause=cause)
+
+    def turn(self, readable: bool) -> None:
+        """Answer what came in, send what is due. A host that hung up unplugs the camera. Raises: ProtocolError."""
+        if self._frozen or self._link is None or self._camera is None:
+            return
+        try:
+            for command in self._link.receive() if readable else ():
+                self._camera.receive(command)
+            self._camera.work()
+            self._link.flush()
+        except HostGone:
+            self.unplug("host")
+        except ProtocolError:
+            self.unplug("protocol")
+            raise
+
+    def order_fault(self, name: str, arguments: Mapping[str, object]) -> None:
+        """Bring a fault into force. Raises: OrderError."""
+        fault = parse(name, arguments)
+        self._record.write("fault", name=name, **arguments)
+        if name == fault_names.GONE:
+            os._exit(1)  # no goodbye to the kernel: it sees the socket close
+        self.faults.order(fault)
+
+    def clear_fault(self, name: str | None) -> None:
+        """Lift one fault, or with None all."""
+        self._record.write("clear", name=name)
+        self.faults.clear(name)
+
+    @property
+    def _frozen(self) -> bool:
+        return self.faults.active(fault_names.FREEZE) is not None

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The camera's own record: one JSON object a line, each with its `kind` and `time_ns` (CLOCK_MONOTONIC).
+
+attach   port, speed, serial                    detach    cause
+start    format, width_px, height_px, interval_ns         stop   cause
+frame    number, exposure_ns, gain, start_ns (start of exposure), header_ns (its header went to the host),
+         bytes, faults                          sent completely
+cut      like frame: the stream ended, or an URB failed, while it was under way
+dropped  number, start_ns, faults               taken, never sent: a fault was ordered
+missed   number, count                          not taken: the host or this process was too slow
+control  request, control, value, outcome (done, ignored, stalled), delay_ms
+fault    name and what it was ordered with      clear     name (null: all)
+urb_error                                       an URB was failed on order
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+
+class Record(Protocol):
+    """Where the camera writes down what it did."""
+
+    def write(self, kind: str, **facts: object) -> None:
+        """One entry; `time_ns` is added unless it is among the facts."""
+
+
+class RecordFile:
+    """A record in a file, one write call per entry. Put it on a tmpfs: a slow disk would hold the camera up."""
+
+    def __init__(self, path: Path, clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+
+    def write(self, kind: str, **facts: object) -> None:
+        """Append one entry."""
+        entry = {"kind": kind, "time_ns": self._clock(), **facts}
+        os.write(self._descriptor, json.dumps(entry).encode() + b"\n")
+
+    def close(self) -> None:
+        """Close the file; idempotent."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+class NoRecord:
+    """A record nobody keeps."""
+
+    def write(self, kind: str, **facts: object) -> None:
+        """Forget it."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def read_entries(path: Path) -> list[dict[str, object]]:
+    """Every whole entry in the file; a line still being written is left out."""
+    whole, _, _ = path.read_bytes().rpartition(b"\n")
+    return [json.loads(line) for line in whole.splitlines()]
