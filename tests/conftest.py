@@ -1,7 +1,11 @@
 """What every test under tests/ gets."""
 
-from hypothesis import HealthCheck, settings
-from leaks import no_leaks
+import pytest
+
+pytest.register_assert_rewrite("contract.suite")
+
+from hypothesis import HealthCheck, settings  # noqa: E402
+from leaks import no_leaks  # noqa: E402
 
 __all__ = ["no_leaks"]
 
