@@ -33,8 +33,8 @@ demo: $(VENV)/run ## Two simulated cameras, photos in photos/, a contact sheet, 
 test: $(VENV)/test ## Unit, property and contract tests on the simulation; linters and types as tests
 	$(BIN)/python -m pytest $(ARGS)
 
-rig: ## Build and boot the virtual rig, run hw-tests on real drivers in it (SHELL_IN_RIG=1: a prompt; BENCH=1: figures)
-	$(PYTHON) hw-tests/rig/run.py $(if $(SHELL_IN_RIG),--shell) $(if $(BENCH),--bench) $(ARGS)
+rig: $(VENV)/pip ## Build and boot the virtual rig, run hw-tests on real drivers in it (SHELL_IN_RIG=1: a prompt; BENCH=1: figures)
+	$(BIN)/python hw-tests/rig/run.py $(if $(SHELL_IN_RIG),--shell) $(if $(BENCH),--bench) $(ARGS)
 
 bench: $(VENV)/test ## The comparisons that need no rig, written to docs/benchmarks/
 	@$(INSTALL) --editable '.[bench]'
