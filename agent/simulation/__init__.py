@@ -1,1 +1,1 @@
-"""Simulated cameras at the level of system calls: `kernel.SimulatedKernel`, and `bench.simulated_kernel` to start with."""
+"""Simulated cameras at the level of system calls: `kernel.SimulatedKernel`; `bench.simulated_kernel` to begin with."""

@@ -45,53 +45,51 @@ class AutoCluster:
 
 
 def integer(
-    id: int, name: str, minimum: int, maximum: int, default: int, *, step: int = 1, flags: int = 0
+    control_id: int, name: str, minimum: int, maximum: int, default: int, *, step: int = 1, flags: int = 0
 ) -> ControlSpec:
     """A 32-bit integer."""
-    return ControlSpec(id, name, CtrlType.INTEGER, minimum, maximum, step, default, flags)
+    return ControlSpec(control_id, name, CtrlType.INTEGER, minimum, maximum, step, default, flags)
 
 
-def integer64(id: int, name: str, minimum: int, maximum: int, default: int, *, flags: int = 0) -> ControlSpec:
+def integer64(control_id: int, name: str, minimum: int, maximum: int, default: int, *, flags: int = 0) -> ControlSpec:
     """A 64-bit integer."""
-    return ControlSpec(id, name, CtrlType.INTEGER64, minimum, maximum, 1, default, flags)
+    return ControlSpec(control_id, name, CtrlType.INTEGER64, minimum, maximum, 1, default, flags)
 
 
-def boolean(id: int, name: str, default: int, *, flags: int = 0) -> ControlSpec:
+def boolean(control_id: int, name: str, default: int, *, flags: int = 0) -> ControlSpec:
     """A switch."""
-    return ControlSpec(id, name, CtrlType.BOOLEAN, 0, 1, 1, default, flags)
+    return ControlSpec(control_id, name, CtrlType.BOOLEAN, 0, 1, 1, default, flags)
 
 
-def menu(id: int, name: str, items: Mapping[int, str], default: int, *, flags: int = 0) -> ControlSpec:
+def menu(control_id: int, name: str, items: Mapping[int, str], default: int, *, flags: int = 0) -> ControlSpec:
     """A menu; indices missing in `items` are holes."""
-    return ControlSpec(id, name, CtrlType.MENU, min(items), max(items), 1, default, flags, items)
+    return ControlSpec(control_id, name, CtrlType.MENU, min(items), max(items), 1, default, flags, items)
 
 
-def integer_menu(id: int, name: str, items: Mapping[int, int], default: int, *, flags: int = 0) -> ControlSpec:
+def integer_menu(control_id: int, name: str, items: Mapping[int, int], default: int, *, flags: int = 0) -> ControlSpec:
     """A menu of 64-bit numbers; indices missing in `items` are holes."""
-    return ControlSpec(id, name, CtrlType.INTEGER_MENU, min(items), max(items), 1, default, flags, items)
+    return ControlSpec(control_id, name, CtrlType.INTEGER_MENU, min(items), max(items), 1, default, flags, items)
 
 
-def bitmask(id: int, name: str, mask: int, default: int, *, flags: int = 0) -> ControlSpec:
+def bitmask(control_id: int, name: str, mask: int, default: int, *, flags: int = 0) -> ControlSpec:
     """A set of bits out of `mask`."""
-    return ControlSpec(id, name, CtrlType.BITMASK, 0, mask, 0, default, flags)
+    return ControlSpec(control_id, name, CtrlType.BITMASK, 0, mask, 0, default, flags)
 
 
-def button(id: int, name: str) -> ControlSpec:
+def button(control_id: int, name: str) -> ControlSpec:
     """An action; it cannot be read."""
     return ControlSpec(
-        id, name, CtrlType.BUTTON, 0, 0, 0, 0, ControlFlag.WRITE_ONLY | ControlFlag.EXECUTE_ON_WRITE
+        control_id, name, CtrlType.BUTTON, 0, 0, 0, 0, ControlFlag.WRITE_ONLY | ControlFlag.EXECUTE_ON_WRITE
     )
 
 
-def string(id: int, name: str, maximum: int, default: str, *, flags: int = 0) -> ControlSpec:
+def string(control_id: int, name: str, maximum: int, default: str, *, flags: int = 0) -> ControlSpec:
     """A text of at most `maximum` bytes."""
-    return ControlSpec(
-        id, name, CtrlType.STRING, 0, maximum, 1, default, flags | ControlFlag.HAS_PAYLOAD
-    )
+    return ControlSpec(control_id, name, CtrlType.STRING, 0, maximum, 1, default, flags | ControlFlag.HAS_PAYLOAD)
 
 
-def control_class(id: int, name: str) -> ControlSpec:
+def control_class(control_id: int, name: str) -> ControlSpec:
     """The heading of a class of controls."""
     return ControlSpec(
-        id, name, CtrlType.CTRL_CLASS, 0, 0, 0, 0, ControlFlag.READ_ONLY | ControlFlag.WRITE_ONLY
+        control_id, name, CtrlType.CTRL_CLASS, 0, 0, 0, 0, ControlFlag.READ_ONLY | ControlFlag.WRITE_ONLY
     )

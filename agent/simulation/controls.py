@@ -26,9 +26,9 @@ _CLASS_NAMES = {
 }
 
 
-def class_of(id: int) -> int:
+def class_of(control_id: int) -> int:
     """V4L2_CTRL_ID2WHICH: the class a control id belongs to."""
-    return id & 0x0FFF_0000
+    return control_id & 0x0FFF_0000
 
 
 class ControlRefused(Exception):
@@ -53,7 +53,9 @@ class ControlSet:
     ) -> None:
         given = list(specs)
         classes = {class_of(spec.id) for spec in given}
-        headings = [control_class(id | 1, _CLASS_NAMES.get(id, "Vendor Controls")) for id in classes]
+        headings = [
+            control_class(control_id | 1, _CLASS_NAMES.get(control_id, "Vendor Controls")) for control_id in classes
+        ]
         self._specs = {spec.id: spec for spec in sorted(given + headings, key=lambda spec: spec.id)}
         self._values: dict[int, Value] = {spec.id: spec.default for spec in self._specs.values()}
         self._clusters = clusters
@@ -61,36 +63,36 @@ class ControlSet:
         self._notify = notify
         self._update_inactive(silent=True)
 
-    def spec(self, id: int) -> ControlSpec | None:
+    def spec(self, control_id: int) -> ControlSpec | None:
         """The control with this id, or None."""
-        return self._specs.get(id)
+        return self._specs.get(control_id)
 
-    def following(self, id: int) -> ControlSpec | None:
+    def following(self, control_id: int) -> ControlSpec | None:
         """The control with the next higher id, or None."""
-        return next((spec for spec in self._specs.values() if spec.id > id), None)
+        return next((spec for spec in self._specs.values() if spec.id > control_id), None)
 
     def has_class(self, which: int) -> bool:
         """True if there is a control of this class."""
         return which | 1 in self._specs
 
-    def value(self, id: int) -> Value:
+    def value(self, control_id: int) -> Value:
         """The stored value. Raises KeyError for an unknown id."""
-        return self._values[id]
+        return self._values[control_id]
 
-    def number(self, id: int) -> int:
+    def number(self, control_id: int) -> int:
         """The stored value of a control that is a number. Raises KeyError for an unknown id."""
-        return int(self._values[id])
+        return int(self._values[control_id])
 
-    def read(self, id: int) -> Value:
-        """The value as G_EXT_CTRLS sees it: volatile ones, and those in an automatic mode's hands, come from the camera."""
-        live = self._read_volatile(id) if self._is_live(id) else None
-        return self._values[id] if live is None else live
+    def read(self, control_id: int) -> Value:
+        """The value as G_EXT_CTRLS sees it: the camera's own for volatile ones and those an automatic mode holds."""
+        live = self._read_volatile(control_id) if self._is_live(control_id) else None
+        return self._values[control_id] if live is None else live
 
     def locate(self, ids: Sequence[int], which: int) -> list[ControlSpec]:
         """`prepare_ext_ctrls`: all ids known, enabled, and of the class asked for. Raises ControlRefused."""
         found = []
-        for index, id in enumerate(ids):
-            spec = self._specs.get(id & CTRL_ID_MASK)
+        for index, control_id in enumerate(ids):
+            spec = self._specs.get(control_id & CTRL_ID_MASK)
             if spec is None or (which and class_of(spec.id) != which) or spec.has(ControlFlag.DISABLED):
                 raise ControlRefused(index, errno.EINVAL)
             found.append(spec)
@@ -116,63 +118,71 @@ class ControlSet:
         return fitted
 
     def write(
-        self, items: Sequence[Item], origin: object | None, *, ignored: Container[int] = (), broken_at: int | None = None
+        self,
+        items: Sequence[Item],
+        origin: object | None,
+        *,
+        ignored: Container[int] = (),
+        broken_at: int | None = None,
     ) -> set[int]:
         """Store validated values in their order; the ids written. `ignored` ids are accepted and dropped.
 
         Raises ControlRefused (writing) at `broken_at` with EIO, or ERANGE at a text that is too long.
         """
         written: set[int] = set()
-        before = {id: self._values[id] for id, _ in items}
+        before = {control_id: self._values[control_id] for control_id, _ in items}
         try:
-            for index, (id, value) in enumerate(items):
+            for index, (control_id, value) in enumerate(items):
                 if index == broken_at:
                     raise ControlRefused(index, errno.EIO, writing=True)
-                if isinstance(value, str) and not self._specs[id].minimum <= len(value) <= self._specs[id].maximum:
+                if (
+                    isinstance(value, str)
+                    and not self._specs[control_id].minimum <= len(value) <= self._specs[control_id].maximum
+                ):
                     raise ControlRefused(index, errno.ERANGE, writing=True)
-                if id not in ignored:
-                    self._values[id] = value
-                    written.add(id)
+                if control_id not in ignored:
+                    self._values[control_id] = value
+                    written.add(control_id)
         finally:
             self._announce(before, written, origin)
         return written
 
-    def store(self, id: int, value: int) -> None:
+    def store(self, control_id: int, value: int) -> None:
         """Change a value from the camera's side; everybody who subscribed hears of it."""
-        spec = self._specs[id]
+        spec = self._specs[control_id]
         value = fit_number(spec, value)
-        if self._values[id] != value:
-            self._values[id] = value
+        if self._values[control_id] != value:
+            self._values[control_id] = value
             self._notify(spec, value, EventControlChange.VALUE, None)
 
-    def modify_range(self, id: int, minimum: int, maximum: int, default: int) -> bool:
+    def modify_range(self, control_id: int, minimum: int, maximum: int, default: int) -> bool:
         """`__v4l2_ctrl_modify_range`: new limits, the value moved into them. True if the value changed."""
-        spec = replace(self._specs[id], minimum=minimum, maximum=maximum, default=default)
-        if spec == self._specs[id]:
+        spec = replace(self._specs[control_id], minimum=minimum, maximum=maximum, default=default)
+        if spec == self._specs[control_id]:
             return False
-        self._specs[id] = spec
-        before = self._values[id]
-        self._values[id] = fit_number(spec, int(before))
-        moved = self._values[id] != before
+        self._specs[control_id] = spec
+        before = self._values[control_id]
+        self._values[control_id] = fit_number(spec, int(before))
+        moved = self._values[control_id] != before
         changes = EventControlChange.RANGE | (EventControlChange.VALUE if moved else 0)
-        self._notify(spec, self._values[id], changes, None)
+        self._notify(spec, self._values[control_id], changes, None)
         return moved
 
-    def flag(self, id: int, flag: ControlFlag, *, on: bool) -> None:
+    def flag(self, control_id: int, flag: ControlFlag, *, on: bool) -> None:
         """Set or clear a flag (GRABBED, DISABLED, INACTIVE) and tell everybody who subscribed."""
-        spec = self._specs[id]
+        spec = self._specs[control_id]
         flags = spec.flags | flag if on else spec.flags & ~flag
         if flags != spec.flags:
-            self._specs[id] = replace(spec, flags=flags)
-            self._notify(self._specs[id], self._values[id], EventControlChange.FLAGS, None)
+            self._specs[control_id] = replace(spec, flags=flags)
+            self._notify(self._specs[control_id], self._values[control_id], EventControlChange.FLAGS, None)
 
     def in_manual(self, cluster: AutoCluster) -> bool:
         """True if the cluster's master stands at its manual value."""
         return self._values[cluster.master] == cluster.manual_value
 
-    def _is_live(self, id: int) -> bool:
-        held = any(id in cluster.partners and not self.in_manual(cluster) for cluster in self._clusters)
-        return held or self._specs[id].has(ControlFlag.VOLATILE)
+    def _is_live(self, control_id: int) -> bool:
+        held = any(control_id in cluster.partners and not self.in_manual(cluster) for cluster in self._clusters)
+        return held or self._specs[control_id].has(ControlFlag.VOLATILE)
 
     def _held_by_auto(self, spec: ControlSpec, specs: Sequence[ControlSpec], values: Sequence[Value]) -> bool:
         for cluster in self._clusters:
@@ -185,21 +195,23 @@ class ControlSet:
         return False
 
     def _announce(self, before: dict[int, Value], written: set[int], origin: object | None) -> None:
-        for id in before:
-            spec = self._specs[id]
-            executed = id in written and spec.has(ControlFlag.EXECUTE_ON_WRITE)
-            if executed or self._values[id] != before[id]:
-                self._notify(spec, self._values[id], EventControlChange.VALUE, origin)
+        for control_id, old in before.items():
+            spec = self._specs[control_id]
+            executed = control_id in written and spec.has(ControlFlag.EXECUTE_ON_WRITE)
+            if executed or self._values[control_id] != old:
+                self._notify(spec, self._values[control_id], EventControlChange.VALUE, origin)
         self._update_inactive()
 
     def _update_inactive(self, *, silent: bool = False) -> None:
         for cluster in self._clusters:
             inactive = not self.in_manual(cluster)
-            for id in cluster.partners:
+            for control_id in cluster.partners:
                 if silent and inactive:
-                    self._specs[id] = replace(self._specs[id], flags=self._specs[id].flags | ControlFlag.INACTIVE)
+                    self._specs[control_id] = replace(
+                        self._specs[control_id], flags=self._specs[control_id].flags | ControlFlag.INACTIVE
+                    )
                 elif not silent:
-                    self.flag(id, ControlFlag.INACTIVE, on=inactive)
+                    self.flag(control_id, ControlFlag.INACTIVE, on=inactive)
 
 
 def fit_number(spec: ControlSpec, value: int) -> int:

@@ -47,7 +47,7 @@ class Descriptor:
         self._frames, self._event = frames, event
 
     def hang_up(self) -> None:
-        """POLLERR, POLLHUP and POLLPRI from now on, waking whoever polls."""
+        """POLLERR, POLLHUP and POLLPRI from now on, waking whoever polls: POLLPRI comes a moment before the rest."""
         if self._hung_up:
             return
         self._hung_up = True

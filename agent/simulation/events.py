@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from agent.simulation.control_spec import ControlSpec, Value
 from agent.simulation.refusal import refusal
-from agent.v4l2.uapi import CtrlType, EventControlChange, EventSubscriptionFlag, EventType, v4l2_event
+from agent.v4l2.uapi import ControlFlag, CtrlType, EventControlChange, EventSubscriptionFlag, EventType, v4l2_event
 
 
 @dataclass(frozen=True)
@@ -37,27 +37,33 @@ class EventQueue:
     def __len__(self) -> int:
         return len(self._pending)
 
-    def subscribed(self, id: int) -> bool:
+    def subscribed(self, control_id: int) -> bool:
         """True if this file wants events of control `id`."""
-        return id in self._subscribed
+        return control_id in self._subscribed
 
-    def wants_feedback(self, id: int) -> bool:
+    def wants_feedback(self, control_id: int) -> bool:
         """True if changes made through this very file are wanted too."""
-        return bool(self._subscribed.get(id, 0) & EventSubscriptionFlag.ALLOW_FEEDBACK)
+        return bool(self._subscribed.get(control_id, 0) & EventSubscriptionFlag.ALLOW_FEEDBACK)
 
-    def subscribe(self, id: int, flags: int) -> bool:
+    def subscribe(self, control_id: int, flags: int) -> bool:
         """Subscribe to control `id`. False if that was so already, which changes nothing."""
-        if id in self._subscribed:
+        if control_id in self._subscribed:
             return False
-        self._subscribed[id] = flags
+        self._subscribed[control_id] = flags
         return True
 
-    def unsubscribe(self, type: int, id: int) -> None:
+    def unsubscribe(self, event_type: int, control_id: int) -> None:
         """End one subscription, or all with V4L2_EVENT_ALL; pending events of it are dropped."""
-        ended = list(self._subscribed) if type == EventType.ALL else [id] if type == EventType.CTRL else []
-        for id in ended:
-            self._subscribed.pop(id, None)
-            self._pending.pop(id, None)
+        ended = (
+            list(self._subscribed)
+            if event_type == EventType.ALL
+            else [control_id]
+            if event_type == EventType.CTRL
+            else []
+        )
+        for control_id in ended:
+            self._subscribed.pop(control_id, None)
+            self._pending.pop(control_id, None)
 
     def post(self, spec: ControlSpec, value: Value, changes: int, stamp_ns: int) -> None:
         """Queue an event of a subscribed control."""
@@ -72,22 +78,22 @@ class EventQueue:
         """Move the oldest event into the structure. Raises OSError ENOENT when none waits."""
         if not self._pending:
             raise refusal(errno.ENOENT)
-        id, event = self._pending.popitem(last=False)
-        into.type, into.id = EventType.CTRL, id
+        control_id, event = self._pending.popitem(last=False)
+        into.type, into.id = EventType.CTRL, control_id
         into.sequence, into.pending = event.sequence, len(self._pending)
         into.timestamp.secs, into.timestamp.nsecs = divmod(event.stamp_ns, 1_000_000_000)
         _fill_change(into, event)
 
 
-def initial_changes(spec: ControlSpec) -> int:
+def initial_changes(spec: ControlSpec) -> EventControlChange:
     """The change bits of a SEND_INITIAL event."""
-    from_flags = int(EventControlChange.FLAGS)
-    return from_flags if spec.flags & 0x40 else from_flags | int(EventControlChange.VALUE)
+    hidden = spec.has(ControlFlag.WRITE_ONLY)
+    return EventControlChange.FLAGS if hidden else EventControlChange.FLAGS | EventControlChange.VALUE
 
 
 def _fill_change(into: v4l2_event, event: ControlEvent) -> None:
     change, spec = into.u.ctrl, event.spec
     change.changes, change.type, change.flags = event.changes, spec.type, spec.flags
     change.value64 = 0 if isinstance(event.value, str) else event.value
-    change.minimum, change.maximum, change.step = spec.minimum & 0xFFFF_FFFF, spec.maximum & 0xFFFF_FFFF, spec.step
+    change.minimum, change.maximum, change.step = spec.minimum, spec.maximum, spec.step
     change.default_value = spec.default if isinstance(spec.default, int) and spec.type != CtrlType.INTEGER64 else 0
