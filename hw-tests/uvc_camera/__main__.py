@@ -36,6 +36,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--sizes", type=_sizes, default=SIZES, help="such as 640x480,320x240; the first is the default")
     parser.add_argument("--latency-frames", type=_natural, default=2, metavar="N",
                         help="pictures that still go out with the old exposure after it was set")  # fmt: skip
+    parser.add_argument("--first-number", type=_natural, default=0, metavar="N", help="number of the first picture")
     parser.add_argument("--log", type=Path, metavar="FILE", help="the camera's record, JSON lines, appended to")
     parser.add_argument("--control", type=Path, metavar="SOCKET", help="unix socket to listen on for orders")
     parser.add_argument("--unplugged", action="store_true", help="wait for the order to plug in")
@@ -86,7 +87,7 @@ def main(words: Sequence[str] | None = None) -> int:
         cleanup.callback(record.close)
         # select() rather than epoll: Python rounds epoll's time-out up to whole milliseconds.
         selector = cleanup.enter_context(selectors.SelectSelector())
-        device = Device(build, Vhci(speed, options.port), record, clock)
+        device = Device(build, Vhci(speed, options.port), record, clock, options.first_number)
         cleanup.callback(device.unplug, "end")
         if options.control:
             server = OrderServer(options.control, selector, lambda line: carry_out(device, line))

@@ -35,7 +35,7 @@ class Speed(IntEnum):
 
     @property
     def packet_bytes(self) -> int:
-        """wMaxPacketSize of the bulk endpoint."""
+        """Longest packet of the bulk endpoint (wMaxPacketSize)."""
         return 512 if self is Speed.HIGH else 1024
 
 

@@ -22,7 +22,9 @@ class Device:
     Release with `unplug`, which is idempotent. For one thread, which asks `link`, `due_ns` and calls `turn`.
     """
 
-    def __init__(self, build: Build, outlet: Socket, record: Record, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, build: Build, outlet: Socket, record: Record, clock: Callable[[], int], first_number: int = 0
+    ) -> None:
         self._build = build
         self._outlet = outlet
         self._record = record
@@ -31,7 +33,7 @@ class Device:
         self.port: int | None = None
         self._link: Link | None = None
         self._camera: Camera | None = None
-        self._next_number = 0
+        self._next_number = first_number
 
     @property
     def link(self) -> Link | None:
@@ -81,6 +83,7 @@ class Device:
         try:
             for command in self._link.receive() if readable else ():
                 self._camera.receive(command)
+            self._link.flush()  # before a picture is drawn: the host waits for every unlink in turn
             self._camera.work()
             self._link.flush()
         except HostGone:

@@ -17,14 +17,14 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING
 
 from .errors import OrderError, UvcCameraError
-from .record import read_entries
+from .record import next_number, read_entries
 
 if TYPE_CHECKING:
     from .nodes import UdevEvents
 
 _ORDER_TIMEOUT_S = 10.0
 _NODE_TIMEOUT_S = 20.0  # under software emulation; the driver takes 0.4 s there
-_START_TIMEOUT_S = 30.0  # numpy is slow to import there
+_START_TIMEOUT_S = 60.0  # numpy alone takes seconds to import there, on a busy machine half a minute
 
 
 class UvcCamera:
@@ -164,8 +164,9 @@ class UvcCamera:
             raise OrderError("the camera is closed", hint="call open()")
         control = Path(self._directory.name) / "orders"
         given = [f"--{name}={value}" for name, value in self._options.items() if value is not None]
+        number = next_number(read_entries(self.log))  # a process started anew counts on
         command = [sys.executable, "-m", "uvc_camera", f"--log={self.log}", f"--control={control}", "--unplugged",
-                   "--leash", *given]  # fmt: skip
+                   "--leash", f"--first-number={number}", *given]  # fmt: skip
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment()
         )

@@ -43,7 +43,7 @@ class UdevEvents:
         return found
 
     def announced(self, node: Path) -> bool:
-        """udev has finished with this node: its links and permissions are set."""
+        """True when udev has finished with this node: its links and permissions are set."""
         device = pyudev.Devices.from_name(self._context, "video4linux", node.name)
         return bool(device.is_initialized)
 

@@ -1,23 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The camera's own record: one JSON object a line, each with its `kind` and `time_ns` (CLOCK_MONOTONIC).
 
-attach   port, speed, serial                    detach    cause
-start    format, width_px, height_px, interval_ns         stop   cause
-frame    number, exposure_ns, gain, start_ns (start of exposure), header_ns (its header went to the host),
-         bytes, faults                          sent completely
-cut      like frame: the stream ended, or an URB failed, while it was under way
-dropped  number, start_ns, faults               taken, never sent: a fault was ordered
-missed   number, count                          not taken: the host or this process was too slow
-control  request, control, value, outcome (done, ignored, stalled), delay_ms
-fault    name and what it was ordered with      clear     name (null: all)
-urb_error                                       an URB was failed on order
+- attach: port, speed, serial. detach: cause.
+- start: format, width_px, height_px, interval_ns. stop: cause.
+- frame: number, exposure_ns, gain, start_ns (start of exposure), header_ns (its header went to the host), bytes,
+  faults: sent completely. cut: the same, but the stream ended or an URB failed while it was under way.
+- dropped: number, start_ns, faults: taken, never sent, because a fault was ordered.
+- missed: number (of the first), count: not taken, because the host or this process was too slow.
+- control: request, control, value, outcome (done, ignored, stalled), delay_ms.
+- fault: name and what it was ordered with. clear: name, null for all. urb_error: an URB was failed on order.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -62,3 +60,13 @@ def read_entries(path: Path) -> list[dict[str, object]]:
     """Every whole entry in the file; a line still being written is left out."""
     whole, _, _ = path.read_bytes().rpartition(b"\n")
     return [json.loads(line) for line in whole.splitlines()]
+
+
+def next_number(entries: Sequence[Mapping[str, object]]) -> int:
+    """The number of the picture after every one the entries tell of."""
+    taken = 0
+    for entry in entries:
+        number, count = entry.get("number"), entry.get("count", 1)
+        if isinstance(number, int) and isinstance(count, int):
+            taken = max(taken, number + count)
+    return taken

@@ -111,7 +111,7 @@ class Stream:
         return min((each for each in times if each is not None), default=None)
 
     def work(self) -> None:
-        """Do what is due: one step of a picture at most, so that requests of the host never wait long."""
+        """Do what is due: one step of one picture at most, so that requests of the host never wait long."""
         if self._pacing is None or self._mode is None:
             return
         start = self._pacing.take(self._clock())
@@ -158,7 +158,7 @@ class Stream:
         return first.start_ns if first.header_ns is None or first.data is None else first.ready_ns
 
     def _advance(self, picture: _Picture) -> None:
-        """Header, drawing, then payload by payload."""
+        """One step: the header, the drawing, or as many payloads as there are URBs."""
         if self._faults.take(fault_names.URB_ERROR):
             self._fail_urb()
         elif picture.header_ns is None:
@@ -171,11 +171,13 @@ class Stream:
             self._send_data(picture, picture.data)
 
     def _send_data(self, picture: _Picture, data: memoryview) -> None:
-        room = self._urbs[0][1] - _HEADER_BYTES
-        part = data[picture.sent_bytes : picture.sent_bytes + room]
-        picture.sent_bytes += len(part)
-        last = picture.sent_bytes >= len(data)
-        self._payload(picture, part, last)
+        last = False
+        while self._urbs and not last:
+            room = self._urbs[0][1] - _HEADER_BYTES
+            part = data[picture.sent_bytes : picture.sent_bytes + room]
+            picture.sent_bytes += len(part)
+            last = picture.sent_bytes >= len(data)
+            self._payload(picture, part, last)
         if last:
             self._pictures.popleft()
             self._record.write("frame", **picture.facts())
