@@ -1,0 +1,1 @@
+"""From frames to files: pixels, pictures, EXIF, and the folder they end up in."""

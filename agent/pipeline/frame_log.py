@@ -1,0 +1,93 @@
+"""`frames.jsonl`: a line for every picture of a folder, written after the picture, so it never names a missing one."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from agent.errors import StateError, StorageError
+from agent.pipeline.calls import LINUX, Files
+from agent.pipeline.files import Durability, storage_error
+from agent.pipeline.record import FrameRecord
+
+LOG_NAME = "frames.jsonl"
+_BLOCK = 1 << 16
+
+
+class FrameLog:
+    """Appends whole lines, each with a single write; what a crash or a full disk broke off is cut away again.
+
+    Opening an old log cuts a broken last line and goes on behind the last whole one. One writer at a time, not to be
+    shared between threads. Raises StorageError.
+    """
+
+    def __init__(self, folder: Path, *, durability: Durability = Durability.CACHED, files: Files = LINUX) -> None:
+        self.path = folder / LOG_NAME
+        self._durability = durability
+        self._files = files
+        self._fd: int | None = None
+        try:
+            self._fd = files.open(str(self.path), os.O_RDWR | os.O_CREAT | os.O_APPEND)
+            self._size = _end_of_lines(self._fd)
+            files.ftruncate(self._fd, self._size)
+        except OSError as error:
+            self.release()
+            raise storage_error(error, self.path) from error
+
+    def append(self, record: FrameRecord) -> None:
+        """Add a line.
+
+        Raises: StorageError, with the log as it was before; StateError after `release`.
+        """
+        if self._fd is None:
+            raise StateError(
+                "this frame log was released", hint="open a new one", state="released", verb="append", allowed=[]
+            )
+        line = record.as_line()
+        try:
+            written = self._files.writev(self._fd, [line])
+            if written < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if self._durability is Durability.SYNCED:
+                self._files.fdatasync(self._fd)
+        except OSError as error:
+            raise self._cut_back(error) from error
+        self._size += len(line)
+
+    def release(self) -> None:
+        """Close the file. Idempotent."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            self._files.close(fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def _cut_back(self, error: OSError) -> StorageError:
+        """Cut what a failed append left. If even that fails the log is released: the next opening mends it."""
+        if self._fd is not None:
+            try:
+                self._files.ftruncate(self._fd, self._size)
+            except OSError:
+                self.release()
+        return storage_error(error, self.path)
+
+
+def _end_of_lines(fd: int) -> int:
+    """Bytes up to and including the last newline."""
+    end = os.fstat(fd).st_size
+    while end > 0:
+        start = max(0, end - _BLOCK)
+        found = os.pread(fd, end - start, start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
