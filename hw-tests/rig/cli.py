@@ -35,16 +35,16 @@ SHELL = (
 EXAMPLES = """\
 examples:
   run.py                                      run all of hw-tests, results in build/rig
-  run.py --pytest-args '-k cancel -x'         some of them
+  run.py --pytest-args='-k cancel -x'         some of them
   run.py --command 'v4l2-ctl --list-devices'  one command instead of the tests
   run.py --keep-alive                         boot once; the calls that follow use that guest
   run.py --stop                               end it
   run.py --shell                              a root prompt in the guest; `exit` ends it
 
-In the guest: /tree is a copy of the checkout (read-only, without agent/, which is installed from a wheel), /results is the
-results folder, python is the one with the project. Two vivid cameras (single- and multi-planar), gpio-sim with the lines
-`trigger` and `edge`, vhci-hcd and uvcvideo are there. Exit status: 0, or 1 if anything failed or stayed silent; with
---command that of the command.
+In the guest: /tree is a copy of the checkout (read-only, without agent/, which is installed from a wheel), /results is
+the results folder, python is the one with the project. Two vivid cameras (single- and multi-planar), gpio-sim with the
+lines `trigger` and `edge`, vhci-hcd and uvcvideo are there. Exit status: 0, or 1 if anything failed or stayed silent;
+with --command that of the command.
 """
 
 
@@ -75,8 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--stop", action="store_true", help="end the guest that was kept alive")
     what.add_argument("--image", action="store_true", help="only make sure that the image is in the cache")
     parser.add_argument("--pytest-args", metavar="ARGS", default="", help="options for pytest, as one word")
+    parser.add_argument("--tests", metavar="PATH", nargs="+", default=["hw-tests"], help="which tests (hw-tests)")
     parser.add_argument("--bench", action="store_true", help="run the benchmarks of the rig after the tests")
-    parser.add_argument("--timeout", metavar="MIN", type=float, default=TIMEOUT_MIN, help="minutes after boot (%(default)s)")
+    parser.add_argument("--timeout", metavar="MIN", type=float, default=TIMEOUT_MIN, help="minutes (%(default)s)")
     parser.add_argument("--results", metavar="DIR", type=Path, default=REPOSITORY / "build" / "rig", help="%(default)s")
     parser.add_argument("--no-project", action="store_true", help="neither build nor install the project")
     return parser
@@ -137,6 +138,8 @@ def _use(machine: Machine, place: Place, options: argparse.Namespace) -> int:
         status = _work(machine, place, options, deadline)
     except (GuestLost, TimeLimitExceeded) as error:
         say("console", f"last lines\n{place.console_tail()}")
+        if isinstance(error, GuestLost):
+            machine.stop()  # even one that was to be kept
         raise RigError(f"{error}", hint=error.hint or f"the console is in {place.console}") from error
     if options.keep_alive:
         machine.keep()
@@ -167,8 +170,8 @@ def _work(machine: Machine, place: Place, options: argparse.Namespace, deadline:
 def _test(machine: Machine, place: Place, options: argparse.Namespace, deadline: float) -> int:
     """Runs the tests, judges what came back and prints the closing line."""
     _remove_old(place)
-    arguments = shlex.split(options.pytest_args)
-    say("tests", "hw-tests in the guest")
+    arguments = [*shlex.split(options.pytest_args), *options.tests]
+    say("tests", f"{' '.join(options.tests)} in the guest")
     status = machine.run(f"{GUEST_SCRIPTS}/run-tests {shlex.join(arguments)}", deadline, forward)
     verdict = results.judge(place.results, status)
     reasons = list(verdict.reasons)

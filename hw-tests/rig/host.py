@@ -65,10 +65,16 @@ def ensure_packages() -> None:
 
 
 def _apt_get(command: list[str]) -> None:
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    done = _captured(command, DEBIAN_FRONTEND="noninteractive")
     if done.returncode != 0:
         raise HostLacks(f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}")
+
+
+def _captured(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs a program to its end, whatever that is, with its output as text."""
+    return subprocess.run(
+        command, check=False, env=os.environ | environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
 
 
 def debian_mirror() -> str | None:
@@ -77,7 +83,7 @@ def debian_mirror() -> str | None:
     if release.get("ID") != "debian" or shutil.which("apt-get") is None:
         return None
     fields = "$(CREATED_BY)|$(COMPONENT)|$(CODENAME)|$(REPO_URI)"
-    listed = subprocess.run(["apt-get", "indextargets", "--format", fields], capture_output=True, text=True)
+    listed = _captured(["apt-get", "indextargets", "--format", fields])
     wanted = f"Packages|main|{release.get('VERSION_CODENAME', '')}|"
     for line in listed.stdout.splitlines():
         if line.startswith(wanted):
@@ -99,7 +105,7 @@ def environment_for_chroot() -> dict[str, str]:
 
 def pip_listing() -> str:
     """What ``pip config list`` prints here; empty where there is no pip."""
-    return subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True).stdout
+    return _captured([sys.executable, "-m", "pip", "config", "list"]).stdout
 
 
 def parse_pip_settings(listing: str) -> dict[str, str]:

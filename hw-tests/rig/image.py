@@ -6,21 +6,23 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
-from rig import host, recipe
+from rig import bootstrap, host, recipe
 from rig.errors import ImageBuildFailed
 from rig.progress import say
 
-#: A file of this length holds no more blocks than are used: the rest is room for the guest to write.
-ROOT_BYTES = 4 * 2**30
 BUILD_LIMIT_S = 1800
+UNMOUNTED_WITHIN_S = 60.0
+KEPT_UNUSED_S = 30 * 86400
 LOG_TAIL_CHARS = 3000
 
 
@@ -32,14 +34,17 @@ class Image:
 
     @property
     def kernel(self) -> Path:
+        """The compressed kernel."""
         return self.folder / "vmlinuz"
 
     @property
     def initrd(self) -> Path:
+        """The initial file system that finds the root."""
         return self.folder / "initrd.img"
 
     @property
     def root(self) -> Path:
+        """The root file system, as a raw disk."""
         return self.folder / "root.ext4"
 
 
@@ -60,9 +65,11 @@ def cached_or_built(repository: Path) -> Image:
     with _locked(cache_folder()):
         if folder.is_dir():
             say("image", f"cached: {folder.name}")
+            os.utime(folder)
             return Image(folder)
         say("image", f"building {folder.name}; this takes some minutes, once")
         _build(ingredients, folder)
+        _forget_unused(cache_folder())
     say("image", "built")
     return Image(folder)
 
@@ -80,6 +87,14 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
+def _forget_unused(cache: Path) -> None:
+    """Removes images that no run has asked for in a long time: each takes about a gigabyte."""
+    for root in cache.glob("*/root.ext4"):
+        if time.time() - root.parent.stat().st_mtime > KEPT_UNUSED_S:
+            say("image", f"removing {root.parent.name}, long unused")
+            shutil.rmtree(root.parent)
+
+
 def _build(ingredients: recipe.Ingredients, folder: Path) -> None:
     """Builds beside the final name and renames at the end, so that half an image is never found."""
     log = folder.parent / f"{folder.name}.log"
@@ -90,11 +105,11 @@ def _build(ingredients: recipe.Ingredients, folder: Path) -> None:
         _write_pip_settings(work)
         archive = scratch / "root.tar"
         with log.open("w") as output:
-            _run(bootstrap_command(ingredients, work, archive), output)
+            _run(bootstrap.root_archive(ingredients, work, archive, host.debian_mirror()), output)
             say("image", "packages, module and Python environment are ready; making the file system")
             finished = scratch / "finished"
             finished.mkdir()
-            _make_file_system(archive, scratch / "tree", finished, output)
+            _run(bootstrap.file_system(work, archive, scratch / "tree", finished), output)
         finished.rename(folder)
 
 
@@ -108,59 +123,36 @@ def _write_pip_settings(work: Path) -> None:
     (work / "pip.conf").write_text("\n".join(["[global]", *lines, ""]))
 
 
-def bootstrap_command(ingredients: recipe.Ingredients, work: Path, archive: Path) -> list[str]:
-    """The mmdebstrap call that makes the guest's files, as one tar archive."""
-    inside = recipe.WORK_IN_CHROOT
-    command = ["mmdebstrap", "--variant=apt", "--format=tar"]
-    command += [f"--include={','.join(ingredients.packages)}"]
-    command += [f"--dpkgopt={option}" for option in ingredients.dpkg_options]
-    command += [
-        f"--essential-hook=sync-in {shlex.quote(str(work / 'overlay'))} /",
-        f'--customize-hook=mkdir "$1{inside}"',
-        f"--customize-hook=sync-in {shlex.quote(str(work))} {inside}",
-        f'--customize-hook=chroot "$1" {inside}/in-chroot {inside}',
-        f'--customize-hook=rm -r "$1{inside}"',
-        recipe.SUITE,
-        str(archive),
-    ]
-    mirror = host.debian_mirror()
-    return command if mirror is None else [*command, mirror]
-
-
-def _make_file_system(archive: Path, tree: Path, finished: Path, output: object) -> None:
-    """Unpacks the archive, takes kernel and initrd out, packs the rest as ext4.
-
-    fakeroot lets an ordinary user do it with the right owners; device nodes come from devtmpfs.
-    """
-    root = finished / "root.ext4"
-    script = f"""
-        set -eu
-        mkdir {shlex.quote(str(tree))}
-        tar -C {shlex.quote(str(tree))} --exclude './dev/*' --numeric-owner -xf {shlex.quote(str(archive))}
-        cp {shlex.quote(str(tree))}/boot/vmlinuz-* {shlex.quote(str(finished))}/vmlinuz
-        cp {shlex.quote(str(tree))}/boot/initrd.img-* {shlex.quote(str(finished))}/initrd.img
-        rm {shlex.quote(str(tree))}/boot/*
-        truncate -s {ROOT_BYTES} {shlex.quote(str(root))}
-        mke2fs -q -F -t ext4 -m 0 -O ^has_journal -d {shlex.quote(str(tree))} {shlex.quote(str(root))}
-    """
-    shell = ["sh", "-c", script]
-    _run(shell if os.geteuid() == 0 else ["fakeroot", *shell], output)
-
-
-def _run(command: list[str], output: object) -> None:
+def _run(command: list[str], output: TextIO) -> None:
     """Runs one step of the build, its output into the log."""
     environment = host.environment_for_chroot()
+    # A session of its own: mmdebstrap passes no signal on, so an interrupted build is ended as a group.
+    step = subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
     try:
-        subprocess.run(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,  # type: ignore[call-overload]
-            stderr=subprocess.STDOUT,
-            timeout=BUILD_LIMIT_S,
-            check=True,
-        )
-    except subprocess.SubprocessError as error:
-        log = Path(getattr(output, "name", ""))
+        status: int | None = step.wait(BUILD_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        status = None
+    finally:
+        if step.poll() is None:
+            _end_group(step)
+    if status != 0:
+        log = Path(output.name)
         tail = log.read_text(errors="replace")[-LOG_TAIL_CHARS:]
-        raise ImageBuildFailed(f"{command[0]} failed; the last it said:\n{tail}", hint=f"the whole log is {log}") from error
+        what = f"did not end within {BUILD_LIMIT_S} s" if status is None else "failed"
+        raise ImageBuildFailed(f"{command[0]} {what}; the last it said:\n{tail}", hint=f"the whole log is {log}")
+
+
+def _end_group(step: subprocess.Popen[bytes]) -> None:
+    """Lets mmdebstrap take its mounts and its folder away, and insists if it does not."""
+    for number, seconds in ((signal.SIGTERM, UNMOUNTED_WITHIN_S), (signal.SIGKILL, None)):
+        os.killpg(step.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            step.wait(seconds)
+            return

@@ -17,7 +17,8 @@ from rig.errors import GuestLost, TimeLimitExceeded
 from rig.image import Image
 from rig.progress import say
 
-BOOT_LIMIT_S = 240.0
+#: Half a minute under software emulation; several times that on a machine that is busy with other things.
+BOOT_LIMIT_S = 300.0
 CONSOLE_TAIL_LINES = 60
 #: From inside, at once: everything worth keeping was written to the host before.
 POWER_OFF = "systemctl poweroff --force --force"
@@ -37,6 +38,7 @@ class Place:
 
     @property
     def console(self) -> Path:
+        """What the kernel wrote to its first serial port."""
         return self.results / "console.log"
 
     @property

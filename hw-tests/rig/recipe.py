@@ -61,7 +61,7 @@ class Ingredients:
         for root in (FILES, self.module):
             for path in sorted(root.rglob("*")):
                 _add_file(digest, path.relative_to(root), path)
-        for name in ("recipe.py", "image.py"):
+        for name in ("recipe.py", "bootstrap.py"):
             _add_file(digest, Path(name), HERE / name)
         digest.update("\n".join(self.requirements).encode() + b"\0" + self.constraints.encode())
         return digest.hexdigest()[:KEY_CHARS]

@@ -42,6 +42,7 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
+        """Whether nothing speaks against the run."""
         return not self.reasons
 
 

@@ -50,8 +50,8 @@ def _copy_checkout(repository: Path, copy: Path) -> None:
 
 def _build_wheel(copy: Path) -> None:
     """Builds the project's wheel with the versions the constraints name."""
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(copy / WHEELS), str(copy)]
-    _output(command, PIP_CONSTRAINT=str(copy / "constraints.txt"))
+    pip_wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
+    _output([*pip_wheel, "--wheel-dir", str(copy / WHEELS), str(copy)], PIP_CONSTRAINT=str(copy / "constraints.txt"))
 
 
 def _empty(folder: Path) -> None:
@@ -63,7 +63,7 @@ def _empty(folder: Path) -> None:
 
 
 def _output(command: list[str], **environment: str) -> str:
-    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True)
+    done = subprocess.run(command, check=False, env=os.environ | environment, capture_output=True, text=True)
     if done.returncode != 0:
         raise RigError(f"{' '.join(command)} failed: {done.stderr.strip()[-1500:]}")
     return done.stdout
