@@ -10,12 +10,13 @@ from agent.errors import ControlUnknown
 from agent.units import NS_PER_S, format_duration
 from agent.v4l2.allocator import PAGE_BYTES, Allocator
 from agent.v4l2.buffers import BufferPool
-from agent.v4l2.controls import Control, enumerate_controls, find_control
+from agent.v4l2.controls import Control, enumerate_controls
 from agent.v4l2.effect import bound_frames
 from agent.v4l2.exposure import ExposureReport, lock_exposure, read_exposure
 from agent.v4l2.formats import get_format, get_interval, set_interval
 from agent.v4l2.gain import GainReport, read_gain, sensor_name, set_gain
 from agent.v4l2.ioctl import Node
+from agent.v4l2.names import find_control
 from agent.v4l2.transaction import set_controls
 from agent.v4l2.uapi import BufType
 from agent.v4l2.values import Value, parse_value

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from agent.errors import ControlUnknown
-from agent.v4l2.ioctl import Node
+from agent.errors import ControlUnknown, DeviceError, DeviceGone
+from agent.v4l2.ioctl import Node, typed_error
 from agent.v4l2.uapi import (
     CTRL_ID_MASK,
     VIDIOC_QUERY_EXT_CTRL,
@@ -28,7 +28,7 @@ from agent.v4l2.uapi import (
 
 
 class Kind(StrEnum):
-    """What values a control takes. Arrays and kernel structures of any sort are COMPOUND: listed, neither read nor set."""
+    """What values a control takes. COMPOUND: arrays and structures, listed but neither read nor set."""
 
     INTEGER = "integer"
     BOOLEAN = "boolean"
@@ -100,7 +100,7 @@ class Control:
         return _GROUPS.get(number, f"0x{number:08x}")
 
 
-_GROUPS = {member.value: member.name.lower().replace("_", " ") for member in ControlClass}
+_GROUPS: dict[int, str] = {member.value: member.name.lower().replace("_", " ") for member in ControlClass}
 
 _KINDS = {
     CtrlType.INTEGER: Kind.INTEGER,
@@ -112,21 +112,6 @@ _KINDS = {
     CtrlType.STRING: Kind.STRING,
     CtrlType.BITMASK: Kind.BITMASK,
 }
-
-_NAMES = {
-    # uvcvideo's own before kernel 5.16, the framework's since ("media: uvcvideo: Use control names from framework")
-    ControlID.EXPOSURE_AUTO: ("exposure_auto", "auto_exposure"),
-    ControlID.EXPOSURE_ABSOLUTE: ("exposure_absolute", "exposure_time_absolute"),
-    ControlID.EXPOSURE_AUTO_PRIORITY: ("exposure_auto_priority", "exposure_dynamic_framerate"),
-    ControlID.AUTO_WHITE_BALANCE: ("white_balance_temperature_auto", "white_balance_automatic"),
-    ControlID.RED_BALANCE: ("white_balance_red_component", "red_balance"),
-    ControlID.BLUE_BALANCE: ("white_balance_blue_component", "blue_balance"),
-    ControlID.FOCUS_AUTO: ("focus_auto", "focus_automatic_continuous"),
-    ControlID.HUE_AUTO: ("hue_auto", "hue_automatic"),
-    ControlID.AUTOGAIN: ("gain_automatic", "autogain"),
-    ControlID.AUTOBRIGHTNESS: ("brightness_automatic", "autobrightness"),
-}
-_ALIASES = {name: number.value for number, names in _NAMES.items() for name in names}
 
 
 def slug_of(name: str) -> str:
@@ -147,77 +132,28 @@ def enumerate_controls(node: Node) -> tuple[Control, ...]:
 
 def query(node: Node, control_id: int) -> Control:
     """One control, asked afresh, menu included. Raises ControlUnknown, DeviceError."""
-    answer = v4l2_query_ext_ctrl(id=control_id)
-    code = node.attempt(VIDIOC_QUERY_EXT_CTRL, answer)
-    if code not in (0, errno.EINVAL, errno.ENOTTY):
-        node.call(VIDIOC_QUERY_EXT_CTRL, answer)
-    control = None if code else _describe(node, answer)
+    control = query_optional(node, control_id)
     if control is None:
-        raise _unknown(node.path, f"0x{control_id:08x}", enumerate_controls(node))
+        raise unknown_control(node.path, f"0x{control_id:08x}", enumerate_controls(node))
     return control
 
 
 def query_optional(node: Node, control_id: int) -> Control | None:
     """One control, asked afresh, or None when the camera has no such control. Raises DeviceError."""
-    answer = v4l2_query_ext_ctrl(id=control_id)
-    code = node.attempt(VIDIOC_QUERY_EXT_CTRL, answer)
-    if code in (errno.EINVAL, errno.ENOTTY):
-        return None
-    if code:
-        node.call(VIDIOC_QUERY_EXT_CTRL, answer)
-    return _describe(node, answer)
+    answer = _ask(node, control_id)
+    return None if answer is None else _describe(node, answer)
 
 
 def refresh(node: Node, control: Control) -> Control:
-    """The same control with flags and range as they are now; its menu is kept. Raises DeviceError."""
-    answer = v4l2_query_ext_ctrl(id=control.id)
-    node.call(VIDIOC_QUERY_EXT_CTRL, answer)
-    return replace(
-        control,
-        minimum=answer.minimum,
-        maximum=answer.maximum,
-        step=answer.step,
-        default=answer.default_value,
-        flags=ControlFlag(answer.flags),
-    )
+    """The same control with flags and range as they are now; its menu is kept. Raises ControlUnknown, DeviceError."""
+    answer = _ask(node, control.id)
+    if answer is None:
+        raise unknown_control(node.path, control.slug, enumerate_controls(node))
+    return _with_state(control, answer)
 
 
-def find_control(device: str, controls: Sequence[Control], wanted: str | int) -> Control:
-    """The control of this id, slug, name, kernel constant (`exposure_auto`), or name before or after kernel 5.16.
-
-    Raises ControlUnknown, suggesting the nearest names the camera has.
-    """
-    control_id = wanted if isinstance(wanted, int) else _number(wanted)
-    if isinstance(wanted, str):
-        named = [control for control in controls if slug_of(wanted) == control.slug]
-        if len(named) == 1:
-            return named[0]
-        if len(named) > 1:
-            raise _ambiguous(device, wanted, named)
-    for control in controls:
-        if control.id == control_id:
-            return control
-    text = wanted if isinstance(wanted, str) else f"0x{wanted:08x}"
-    raise _unknown(device, text, controls)
-
-
-def _number(wanted: str) -> int | None:
-    """The control id a text stands for: a number, a name of any kernel, a V4L2_CID constant."""
-    try:
-        return int(wanted, 0)
-    except ValueError:
-        pass
-    slug = slug_of(wanted)
-    if slug in _ALIASES:
-        return _ALIASES[slug]
-    constant = slug.removeprefix("v4l2_cid_").upper()
-    if constant.endswith(("BASE", "CLASS", "LASTP1")):
-        return None
-    member = ControlID.__members__.get(constant)
-    return None if member is None else member.value
-
-
-def _unknown(device: str, wanted: str, controls: Sequence[Control]) -> ControlUnknown:
+def unknown_control(device: str, wanted: str, controls: Sequence[Control]) -> ControlUnknown:
+    """The error for a control the camera does not have, with the nearest names among those it has."""
     names = [control.slug for control in controls]
     near = difflib.get_close_matches(slug_of(wanted), names, n=3, cutoff=0.5)
     if near:
@@ -231,29 +167,31 @@ def _unknown(device: str, wanted: str, controls: Sequence[Control]) -> ControlUn
     )
 
 
-def _ambiguous(device: str, wanted: str, named: Sequence[Control]) -> ControlUnknown:
-    ids = [f"0x{control.id:08x}" for control in named]
-    return ControlUnknown(
-        f"{device} has {len(named)} controls named {wanted}",
-        hint=f"ask for one of them by its id: {', '.join(ids)}",
-        device=device,
-        asked=wanted,
-        near=ids,
-        available=ids,
-    )
+def _ask(node: Node, control_id: int) -> v4l2_query_ext_ctrl | None:
+    """The description of one control, or None when there is none. Raises DeviceError."""
+    answer = v4l2_query_ext_ctrl(id=control_id)
+    code = node.attempt(VIDIOC_QUERY_EXT_CTRL, answer)
+    if code in (errno.EINVAL, errno.ENOTTY):
+        return None
+    if code:
+        raise typed_error(code, VIDIOC_QUERY_EXT_CTRL.name, node.path)
+    return answer
 
 
 def _walk(node: Node) -> Iterator[v4l2_query_ext_ctrl]:
     """Descriptions in ascending order of id, as VIDIOC_QUERY_EXT_CTRL enumerates them."""
     last = 0
     while True:
-        answer = v4l2_query_ext_ctrl(id=last | ControlFlag.NEXT_CTRL | ControlFlag.NEXT_COMPOUND)
-        code = node.attempt(VIDIOC_QUERY_EXT_CTRL, answer)
-        if code in (errno.EINVAL, errno.ENOTTY):
+        try:
+            answer = _ask(node, last | ControlFlag.NEXT_CTRL | ControlFlag.NEXT_COMPOUND)
+        except DeviceGone:
+            raise
+        except DeviceError:  # a control that cannot be described
+            yield from _walk_known(node, last)
             return
-        if code in (errno.ENODEV, errno.ENXIO):
-            node.call(VIDIOC_QUERY_EXT_CTRL, answer)
-        if code or answer.id <= last:  # a control that cannot be described, or a driver that does not advance
+        if answer is None:
+            return
+        if answer.id <= last:  # a driver that does not advance
             yield from _walk_known(node, last)
             return
         last = answer.id
@@ -265,14 +203,14 @@ def _walk_known(node: Node, after: int) -> Iterator[v4l2_query_ext_ctrl]:
 
     uvcvideo ends an enumeration with the first control whose limits the camera refuses to tell.
     """
-    for number in sorted({member.value for member in ControlID}):
-        if number <= after:
+    for number in sorted({member.value for member in ControlID if member.value > after}):
+        try:
+            answer = _ask(node, number)
+        except DeviceGone:
+            raise
+        except DeviceError:
             continue
-        answer = v4l2_query_ext_ctrl(id=number)
-        code = node.attempt(VIDIOC_QUERY_EXT_CTRL, answer)
-        if code in (errno.ENODEV, errno.ENXIO):
-            node.call(VIDIOC_QUERY_EXT_CTRL, answer)
-        if not code:
+        if answer is not None:
             yield answer
 
 
@@ -282,18 +220,21 @@ def _describe(node: Node, answer: v4l2_query_ext_ctrl) -> Control | None:
         return None
     name = answer.name.decode("utf-8", "replace")
     kind = Kind.COMPOUND if answer.nr_of_dims else _KINDS.get(answer.type, Kind.COMPOUND)
-    return Control(
-        id=answer.id,
-        name=name,
-        slug=slug_of(name),
-        kind=kind,
+    described = Control(answer.id, name, slug_of(name), kind, 0, 0, 0, 0, ControlFlag(0), _menu(node, answer, kind))
+    return _with_state(described, answer)
+
+
+def _with_state(control: Control, answer: v4l2_query_ext_ctrl) -> Control:
+    """The control with the range and flags of `answer`."""
+    # a bitmask is 32 bits wide, whatever sign it got on the way
+    mask = 0xFFFF_FFFF if control.kind is Kind.BITMASK else -1
+    return replace(
+        control,
         minimum=answer.minimum,
-        # a bitmask comes as a sign-extended 32-bit number
-        maximum=answer.maximum & 0xFFFF_FFFF if kind is Kind.BITMASK else answer.maximum,
+        maximum=answer.maximum & mask,
         step=answer.step,
-        default=answer.default_value & 0xFFFF_FFFF if kind is Kind.BITMASK else answer.default_value,
+        default=answer.default_value & mask,
         flags=ControlFlag(answer.flags),
-        menu=_menu(node, answer, kind),
     )
 
 
@@ -308,7 +249,7 @@ def _menu(node: Node, answer: v4l2_query_ext_ctrl, kind: Kind) -> tuple[MenuItem
         if code == errno.EINVAL:
             continue
         if code:
-            node.call(VIDIOC_QUERYMENU, item)
+            raise typed_error(code, VIDIOC_QUERYMENU.name, node.path)
         label = str(item.value) if kind is Kind.INTEGER_MENU else item.name.decode("utf-8", "replace")
         items.append(MenuItem(number, label))
     return tuple(items)

@@ -6,7 +6,7 @@ import errno
 from dataclasses import dataclass
 
 from agent.errors import DeviceError, NotACaptureDevice
-from agent.v4l2.ioctl import Node
+from agent.v4l2.ioctl import Node, typed_error
 from agent.v4l2.uapi import VIDIOC_QUERYCAP, BufType, Capability, v4l2_capability
 
 
@@ -62,7 +62,7 @@ def query_capabilities(node: Node) -> Capabilities:
     if code == errno.ENOTTY:
         raise _not_capture(node.path, "is no V4L2 device", code)
     if code:
-        node.call(VIDIOC_QUERYCAP, answer)
+        raise typed_error(code, VIDIOC_QUERYCAP.name, node.path)
     device = Capability(answer.capabilities)
     version = answer.version
     return Capabilities(

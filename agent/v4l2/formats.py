@@ -1,4 +1,4 @@
-"""Formats, frame sizes, frame intervals and crop; single-planar and multi-planar alike."""
+"""Formats, frame sizes and frame intervals; single-planar and multi-planar alike."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from agent.errors import FormatUnsupported
-from agent.v4l2.ioctl import Node
+from agent.v4l2.ioctl import Node, typed_error
 from agent.v4l2.uapi import (
     V4L2_CAP_TIMEPERFRAME,
     VIDIOC_ENUM_FMT,
@@ -16,17 +16,14 @@ from agent.v4l2.uapi import (
     VIDIOC_ENUM_FRAMESIZES,
     VIDIOC_G_FMT,
     VIDIOC_G_PARM,
-    VIDIOC_G_SELECTION,
     VIDIOC_S_FMT,
     VIDIOC_S_PARM,
-    VIDIOC_S_SELECTION,
     BufType,
     Field,
     Frmivaltypes,
     Frmsizetypes,
     ImageFormatFlag,
     Request,
-    SelectionTarget,
     fourcc,
     fourcc_text,
     v4l2_fmtdesc,
@@ -34,7 +31,6 @@ from agent.v4l2.uapi import (
     v4l2_fract,
     v4l2_frmivalenum,
     v4l2_frmsizeenum,
-    v4l2_selection,
     v4l2_streamparm,
 )
 
@@ -108,16 +104,6 @@ class IntervalOffer:
     shortest_s: Fraction
     longest_s: Fraction
     step_s: Fraction
-
-
-@dataclass(frozen=True, slots=True)
-class Rectangle:
-    """A crop rectangle in pixels of the sensor."""
-
-    left_px: int
-    top_px: int
-    width_px: int
-    height_px: int
 
 
 def enumerate_pixel_formats(node: Node, buffer_type: BufType) -> tuple[PixelFormatOffer, ...]:
@@ -218,7 +204,7 @@ def get_interval(node: Node, buffer_type: BufType) -> Fraction | None:
     if code in (errno.ENOTTY, errno.EINVAL):
         return None
     if code:
-        node.call(VIDIOC_G_PARM, parameters)
+        raise typed_error(code, VIDIOC_G_PARM.name, node.path)
     return _fraction(parameters.parm.capture.timeperframe) or None
 
 
@@ -238,29 +224,6 @@ def set_interval(node: Node, buffer_type: BufType, interval_s: Fraction) -> Frac
     parameters.parm.capture.timeperframe = v4l2_fract(interval_s.numerator, interval_s.denominator)
     node.call(VIDIOC_S_PARM, parameters)
     return _fraction(parameters.parm.capture.timeperframe)
-
-
-def get_crop(node: Node, target: SelectionTarget = SelectionTarget.CROP) -> Rectangle | None:
-    """The crop rectangle (or its bounds or default), or None when the camera does not crop."""
-    selection = v4l2_selection(type=BufType.VIDEO_CAPTURE, target=target)
-    code = node.attempt(VIDIOC_G_SELECTION, selection)
-    if code in (errno.ENOTTY, errno.EINVAL, errno.ENODATA):
-        return None
-    if code:
-        node.call(VIDIOC_G_SELECTION, selection)
-    return Rectangle(selection.r.left, selection.r.top, selection.r.width, selection.r.height)
-
-
-def set_crop(node: Node, rectangle: Rectangle) -> Rectangle:
-    """Set the crop rectangle and return what was granted: the caller compares and reports. Raises DeviceError.
-
-    The buffer type is the single-planar one for multi-planar queues as well (V4L2 selection API).
-    """
-    selection = v4l2_selection(type=BufType.VIDEO_CAPTURE, target=SelectionTarget.CROP)
-    selection.r.left, selection.r.top = rectangle.left_px, rectangle.top_px
-    selection.r.width, selection.r.height = rectangle.width_px, rectangle.height_px
-    node.call(VIDIOC_S_SELECTION, selection)
-    return Rectangle(selection.r.left, selection.r.top, selection.r.width, selection.r.height)
 
 
 def _check_offered(node: Node, buffer_type: BufType, pixel_format: str, width_px: int, height_px: int) -> None:
@@ -294,7 +257,7 @@ def _enumerate(node: Node, request: Request, argument: object) -> Iterator[None]
         if code in (errno.EINVAL, errno.ENOTTY):
             return
         if code:
-            node.call(request, argument)
+            raise typed_error(code, request.name, node.path)
         yield
         index += 1
 

@@ -26,7 +26,7 @@ class Hold:
 
 
 _OFF = (0,)
-# "shutter priority" is manual exposure time with automatic iris, "aperture priority" the reverse (V4L2_CID_EXPOSURE_AUTO)
+# V4L2_CID_EXPOSURE_AUTO: "shutter priority" is manual time with automatic iris, "aperture priority" the reverse
 _TIME_IS_MANUAL = (ExposureAutoType.MANUAL.value, ExposureAutoType.SHUTTER_PRIORITY.value)
 _IRIS_IS_MANUAL = (ExposureAutoType.MANUAL.value, ExposureAutoType.APERTURE_PRIORITY.value)
 _WHITE = (

@@ -242,7 +242,12 @@ class Stream:
     def _bracket(self, access: Callable[[int], None], index: int) -> None:
         for plane in self._pool.buffers[index].planes:
             if plane.shared_as_dmabuf and plane.dmabuf is not None:
-                access(plane.dmabuf)
+                try:
+                    access(plane.dmabuf)
+                except OSError as error:
+                    raise typed_error(
+                        error.errno or errno.EIO, uapi.DMA_BUF_IOCTL_SYNC.name, self._node.path
+                    ) from error
 
     def _fault(self, problem: str) -> StreamFault:
         return StreamFault(

@@ -5,6 +5,7 @@ Follows the kernel's VIDIOC_G_EXT_CTRLS page: one structure per control, 32-bit,
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -120,12 +121,8 @@ def read_each(node: Node, controls: Sequence[Control]) -> ControlValues:
     """Present values of all that can be read; a control that fails is skipped with its reason. Raises DeviceGone."""
     readable = [control for control in controls if control.readable]
     skipped = {control.id: _unreadable(control) for control in controls if not control.readable}
-    try:
+    with contextlib.suppress(DeviceError):  # one of them cannot be read: find out which
         return ControlValues(tuple(controls), read_values(node, readable), skipped)
-    except DeviceGone:
-        raise
-    except DeviceError:
-        pass  # one of them cannot be read: find out which
     values: dict[int, Value] = {}
     for control in readable:
         try:

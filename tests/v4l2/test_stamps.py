@@ -60,7 +60,11 @@ def test_a_stamp_that_goes_back_is_not_believed_and_the_first_reason_stays():
     assert judged.distrusted == 2
 
 
-@given(st.lists(st.tuples(st.integers(0, 1 << 40), st.integers(0, 1 << 40), st.sampled_from([0, MONOTONIC_EOF, MONOTONIC_SOE]))))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 1 << 40), st.integers(0, 1 << 40), st.sampled_from([0, MONOTONIC_EOF, MONOTONIC_SOE]))
+    )
+)
 def test_believed_stamps_never_go_back_nor_lie_after_the_dequeue(buffers):
     judged = judge(started_ns=0)
     last = 0

@@ -5,13 +5,18 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from agent.v4l2 import uapi
 
 HEADERS = ("linux/videodev2.h", "linux/dma-buf.h", "linux/dma-heap.h", "linux/udmabuf.h")
 CONSTANTS = {
     f"{prefix}{name}": member.value
     for prefix, enum, names in (
-        ("V4L2_CAP_", uapi.Capability, ("VIDEO_CAPTURE", "VIDEO_CAPTURE_MPLANE", "META_CAPTURE", "STREAMING", "DEVICE_CAPS")),
+        (
+            "V4L2_CAP_",
+            uapi.Capability,
+            ("VIDEO_CAPTURE", "VIDEO_CAPTURE_MPLANE", "META_CAPTURE", "STREAMING", "DEVICE_CAPS"),
+        ),
         ("V4L2_BUF_TYPE_", uapi.BufType, ("VIDEO_CAPTURE", "VIDEO_CAPTURE_MPLANE")),
         ("V4L2_MEMORY_", uapi.Memory, ("MMAP", "USERPTR", "DMABUF")),
         (
@@ -53,7 +58,8 @@ CONSTANTS = {
     name: getattr(uapi, name)
     for name in (
         "VIDEO_MAX_PLANES", "V4L2_CAP_TIMEPERFRAME", "V4L2_BUF_CAP_SUPPORTS_MMAP", "V4L2_BUF_CAP_SUPPORTS_USERPTR",
-        "V4L2_BUF_CAP_SUPPORTS_DMABUF", "V4L2_BUF_CAP_SUPPORTS_ORPHANED_BUFS", "DMA_BUF_SYNC_READ", "DMA_BUF_SYNC_WRITE",
+        "V4L2_BUF_CAP_SUPPORTS_DMABUF", "V4L2_BUF_CAP_SUPPORTS_ORPHANED_BUFS", "DMA_BUF_SYNC_READ",
+        "DMA_BUF_SYNC_WRITE",
         "DMA_BUF_SYNC_START", "DMA_BUF_SYNC_END", "UDMABUF_FLAGS_CLOEXEC",
     )
 }  # fmt: skip
