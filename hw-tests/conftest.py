@@ -15,22 +15,15 @@ pytest.register_assert_rewrite("contract.suite")
 from contract.camera import CameraUnderTest  # noqa: E402
 from description import CameraEntry, read_rig  # noqa: E402
 from leaks import no_leaks  # noqa: E402
+from nodes import KERNEL, find_vivid, set_by_name, set_defaults  # noqa: E402
 from uvc_camera import UvcCamera  # noqa: E402
 
 from agent.capture.settings import Settings  # noqa: E402
-from agent.kernel import LinuxKernel  # noqa: E402
 from agent.units import NS_PER_S  # noqa: E402
-from agent.v4l2.controls import enumerate_controls  # noqa: E402
-from agent.v4l2.device import query_capabilities  # noqa: E402
-from agent.v4l2.ioctl import Node  # noqa: E402
-from agent.v4l2.names import find_control  # noqa: E402
-from agent.v4l2.transaction import set_controls  # noqa: E402
 from agent.v4l2.uapi import BufType  # noqa: E402
-from agent.v4l2.values import parse_value  # noqa: E402
 
 __all__ = ["no_leaks"]
 
-KERNEL = LinuxKernel()
 _WITHOUT_RIG = "no rig: to run this, `make rig` (virtual), or --rig FILE (hw-tests/rig.example.yaml shows how)"
 
 
@@ -51,21 +44,42 @@ def _entries(config: pytest.Config) -> tuple[CameraEntry, ...]:
 
 
 @pytest.fixture
-def camera(entry: CameraEntry | None) -> Iterator[CameraUnderTest]:
+def camera(entry: CameraEntry | None, plugged: UvcCamera | None) -> Iterator[CameraUnderTest]:
     """The camera under test."""
     if entry is None:
         pytest.skip(_WITHOUT_RIG)
-    with _MAKERS[_kind(entry)](entry) as made:
+    if entry.vivid is not None:
+        making = _vivid(entry)
+    elif plugged is not None and entry.usbip is not None:
+        making = _usbip(entry, plugged)
+    else:
+        making = _path(entry)
+    with making as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def plugged(pytestconfig: pytest.Config) -> Iterator[UvcCamera | None]:
+    """The rig's UVC camera over USB/IP, for all tests: its process takes seconds to start under emulation."""
+    wanted = [entry for entry in _entries(pytestconfig) if entry.usbip is not None]
+    if not wanted:
+        yield None
+        return
+    with UvcCamera(serial="RIG0001", **(wanted[0].usbip or {})) as made:
         yield made
 
 
 @pytest.fixture
-def uvc_camera(request: pytest.FixtureRequest) -> Iterator[UvcCamera]:
-    """A fresh UVC camera over USB/IP, plugged in."""
-    if not any(entry.usbip is not None for entry in _entries(request.config)):
+def uvc_camera(plugged: UvcCamera | None) -> Iterator[UvcCamera]:
+    """The UVC camera over USB/IP: plugged in, its controls at their defaults, behaving."""
+    if plugged is None:
         pytest.skip(f"no camera over USB/IP: {_WITHOUT_RIG}")
-    with UvcCamera(serial="RIG0001") as made:
-        yield made
+    plugged.clear_faults()
+    if plugged.port is None:
+        plugged.plug()
+    set_defaults(str(plugged.node))
+    yield plugged
+    plugged.clear_faults()
 
 
 @pytest.fixture
@@ -74,27 +88,6 @@ def vivid_path(request: pytest.FixtureRequest) -> str:
     if not any(entry.vivid for entry in _entries(request.config)):
         pytest.skip(f"no vivid: {_WITHOUT_RIG}")
     return find_vivid(BufType.VIDEO_CAPTURE)
-
-
-def find_vivid(buffer_type: BufType) -> str:
-    """The vivid node with this kind of queue."""
-    for path in KERNEL.video_nodes():
-        with Node(KERNEL, path) as node:
-            found = query_capabilities(node)
-            if found.driver == "vivid" and found.buffer_type == buffer_type:
-                return path
-    raise LookupError(f"no vivid with {buffer_type.name}: modprobe vivid n_devs=2 node_types=0x1,0x1 multiplanar=1,2")
-
-
-def set_by_name(path: str, name: str, value: str) -> None:
-    """Set one control by its name and text."""
-    with Node(KERNEL, path) as node:
-        control = find_control(path, enumerate_controls(node), name)
-        set_controls(node, {control: parse_value(control, value)})
-
-
-def _kind(entry: CameraEntry) -> str:
-    return "vivid" if entry.vivid else "usbip" if entry.usbip is not None else "path"
 
 
 def _settings(entry: CameraEntry) -> Settings:
@@ -127,24 +120,27 @@ def _vivid(entry: CameraEntry) -> Iterator[CameraUnderTest]:
 
 
 @contextmanager
-def _usbip(entry: CameraEntry) -> Iterator[CameraUnderTest]:
-    with UvcCamera(serial="RIG0001", **(entry.usbip or {})) as made:
+def _usbip(entry: CameraEntry, plugged: UvcCamera) -> Iterator[CameraUnderTest]:
+    def plug() -> str:
+        return str(plugged.plug())
 
-        def plug() -> str:
-            return str(made.plug())
-
-        yield CameraUnderTest(
-            path=str(made.node),
-            marked=True,
-            unplug=made.unplug,
-            plug=plug,
-            ignore_exposure=lambda: made.fault("ignore_setting", control="exposure_time_absolute"),
-            freeze=lambda: made.fault("hold_pictures"),
-            thaw=made.clear_faults,
-            limit_ns=10 * NS_PER_S,
-            lacks="use vivid",
-            **_common(entry),
-        )
+    plugged.clear_faults()
+    path = str(plugged.node) if plugged.port is not None else plug()
+    set_defaults(path)
+    yield CameraUnderTest(
+        path=path,
+        marked=True,
+        numbered_by_camera=False,
+        unplug=plugged.unplug,
+        plug=plug,
+        ignore_exposure=lambda: plugged.fault("ignore_setting", control="exposure_time_absolute"),
+        freeze=lambda: plugged.fault("hold_pictures"),
+        thaw=plugged.clear_faults,
+        limit_ns=10 * NS_PER_S,
+        lacks="use vivid",
+        **_common(entry),
+    )
+    plugged.clear_faults()
 
 
 @contextmanager
@@ -163,9 +159,6 @@ def _path(entry: CameraEntry) -> Iterator[CameraUnderTest]:
         lacks="give its key in the rig description (hw-tests/rig.example.yaml)",
         **_common(entry),
     )
-
-
-_MAKERS = {"vivid": _vivid, "usbip": _usbip, "path": _path}
 
 
 def _shell(command: str) -> None:

@@ -17,7 +17,14 @@ from agent.units import (
 
 @pytest.mark.parametrize(
     ("text", "ns"),
-    [("8ms", 8_000_000), ("250us", 250_000), ("250 µs", 250_000), ("1.5s", 1_500_000_000), (".5ms", 500_000), ("3ns", 3)],
+    [
+        ("8ms", 8_000_000),
+        ("250us", 250_000),
+        ("250 µs", 250_000),
+        ("1.5s", 1_500_000_000),
+        (".5ms", 500_000),
+        ("3ns", 3),
+    ],
 )
 def test_durations(text, ns):
     assert parse_duration_ns(text) == ns
@@ -48,7 +55,9 @@ def test_sizes_and_gains():
         parse_decibel_mdb("12")
 
 
-@pytest.mark.parametrize(("text", "rate"), [("30", 30), ("29.97fps", Fraction(2997, 100)), ("30000/1001", Fraction(30000, 1001))])
+@pytest.mark.parametrize(
+    ("text", "rate"), [("30", 30), ("29.97fps", Fraction(2997, 100)), ("30000/1001", Fraction(30000, 1001))]
+)
 def test_rates_are_exact(text, rate):
     assert parse_rate(text) == rate
 

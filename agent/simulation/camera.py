@@ -285,7 +285,8 @@ class SimulatedCamera:
         self._light_ids = {control_id for control_id in light_ids if control_id is not None}
         self.sensor = Sensor(optics, {control_id: self.controls.number(control_id) for control_id in self._light_ids})
         if profile.timing is not None:
-            self._set_interval(profile.timing.interval_s(self.controls.number(ControlID.VBLANK)))
+            with self.lock:
+                self._set_interval(profile.timing.interval_s(self.controls.number(ControlID.VBLANK)))
 
     def _live(self, control_id: int) -> int | None:
         if control_id == self.profile.counter_id:

@@ -23,6 +23,7 @@ class CameraUnderTest:
 
     `marked`: its pictures carry `agent.simulation.mark`. `exposures_ns`: two exposures on its grid, both shorter than
     the frame interval; `off_grid_ns`: one between two steps; `beyond_ns`: one outside its range.
+    `numbered_by_camera`: the driver's sequence counts what the camera took, not what arrived (uvcvideo: what arrived).
     `ignore_exposure`: makes it accept settings of exposure without following. `freeze`: no more frames.
     """
 
@@ -32,6 +33,7 @@ class CameraUnderTest:
     settings: Settings = field(default_factory=Settings)
     memory_kinds: tuple[MemoryKind, ...] = tuple(MemoryKind)
     marked: bool = False
+    numbered_by_camera: bool = True
     exposures_ns: tuple[int, int] | None = None
     off_grid_ns: int | None = None
     beyond_ns: int | None = None

@@ -14,7 +14,6 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from contract.camera import CameraUnderTest, require
 
 from agent.capture.session import Session, Shot, State
 from agent.capture.settings import Settings
@@ -43,6 +42,7 @@ from agent.v4l2.ioctl import Node
 from agent.v4l2.snapshot import snapshot
 from agent.v4l2.transaction import set_controls
 from agent.v4l2.values import read_values
+from contract.camera import CameraUnderTest, require
 
 
 @contextmanager
@@ -123,7 +123,8 @@ def test_the_driver_refuses_what_a_driver_refuses(camera):
     with camera.open() as session:
         node, buffer_type = session.camera.node, session.camera.buffer_type
         kind = ctypes.c_int(buffer_type)
-        assert node.attempt(uapi.VIDIOC_STREAMOFF, kind) == 0
+        # uvcvideo gives its queue to who asks for buffers; until then even STREAMOFF is somebody else's
+        assert node.attempt(uapi.VIDIOC_STREAMOFF, kind) in (0, errno.EBUSY)
         pool = Allocator(node, buffer_type, preference=(MemoryKind.MMAP,)).allocate(*_size(session, camera), count=3)
         with pool:
             assert node.attempt(uapi.VIDIOC_DQBUF, make_buffer(pool, 0)[0]) in (errno.EINVAL, errno.EAGAIN)
@@ -134,7 +135,7 @@ def test_the_driver_refuses_what_a_driver_refuses(camera):
             target.width, target.height = _another_size(session)
             assert node.attempt(uapi.VIDIOC_S_FMT, changed) == errno.EBUSY
             assert node.attempt(uapi.VIDIOC_STREAMOFF, kind) == 0
-        assert node.attempt(uapi.VIDIOC_STREAMON, kind) == errno.EINVAL
+        assert node.attempt(uapi.VIDIOC_STREAMON, kind) in (errno.EINVAL, errno.EBUSY)
 
 
 def test_a_restart_is_warm_and_counts_anew(camera):
@@ -256,8 +257,10 @@ def test_pixels_and_metadata_belong_together(camera):
     with armed(camera) as session:
         marks = [(shot.frame.sequence, mark) for shot, mark in take(session, camera, 12)]
     assert all(mark is not None for _, mark in marks)
-    offsets = {(mark.sequence - sequence) % (1 << 32) for sequence, mark in marks}
-    assert len(offsets) == 1
+    behind = [(mark.sequence - sequence) % (1 << 32) for sequence, mark in marks]
+    assert behind == sorted(behind), "a picture came with the number of a later one"
+    if camera.numbered_by_camera:
+        assert len(set(behind)) == 1
 
 
 # ---- exposure
