@@ -19,7 +19,8 @@ class Frame:
     frame) or `dequeue` (the driver's own stamp was not to be trusted; ours is).
     `timestamp_clock`: the clock the driver declared: `monotonic`, `copy` or `unknown`.
     `uncertainty_ns`: half-width of the interval the stamped event lies in.
-    `dequeued_ns`: CLOCK_MONOTONIC when we had it. `lost_before`: frames missing between the last one and this.
+    `dequeued_ns`: CLOCK_MONOTONIC when we had it. `lost_before`: frames lost between the last one handed on and
+    this; those left out on purpose are not among them.
     """
 
     index: int

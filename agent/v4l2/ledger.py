@@ -70,7 +70,7 @@ class LossLedger:
         return gap
 
     def deliver(self) -> int:
-        """The buffer last observed goes to the consumer; returns all losses since the last delivery."""
+        """The buffer last observed goes to the consumer; returns the losses since the last one, skipped ones apart."""
         self.delivered += 1
         lost, self._since_delivery = self._since_delivery, 0
         return lost
@@ -81,10 +81,10 @@ class LossLedger:
         self._since_delivery += 1
 
     def skip(self, lost_before: int) -> None:
-        """The frame last delivered (with `lost_before`) is left out on purpose after all."""
+        """The frame last delivered (with `lost_before`) is left out on purpose after all: no loss to tell of."""
         self.delivered -= 1
         self.losses[Loss.SKIPPED] += 1
-        self._since_delivery += lost_before + 1
+        self._since_delivery += lost_before
 
     def as_dict(self) -> dict[str, int]:
         """The sums, with a key for each cause."""
