@@ -8,16 +8,15 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
+from agent.capture.in_force import InForce, Light
 from agent.capture.preparation import Camera, find_gain, prepare
 from agent.capture.settings import Prepared, Settings
 from agent.clock import Clock, Correlation, ReadClock, monotonic_ns
 from agent.errors import AgentError, DeviceGone, StateError, StreamFault
 from agent.kernel import Kernel
 from agent.units import NS_PER_MS, NS_PER_S, format_duration
-from agent.v4l2.brightness import mean_brightness
 from agent.v4l2.device import query_capabilities, require_capture
-from agent.v4l2.effect import BrightFrame, EffectFinder, ExposureChange, Verdict, bound_frames
-from agent.v4l2.effect import State as EffectState
+from agent.v4l2.effect import Verdict, bound_frames
 from agent.v4l2.exposure import ExposureReport, lock_exposure, prove_exposure
 from agent.v4l2.frame import Frame
 from agent.v4l2.gain import GainRequest
@@ -81,9 +80,9 @@ class Session:
         self.prepared: Prepared | None = None
         self.judge: StampJudge | None = None
         self._stream: Stream | None = None
-        self._effect: EffectFinder | None = None
-        self._in_force: tuple[int | None, int | None] = (None, None)
-        self._coming: tuple[int | None, int | None] = (None, None)
+        self._in_force = InForce()
+        self._locked: ExposureReport | None = None
+        self._to_settle = 0
         self._settling = 0
         self._poll = select.poll()
         self._correlation = Correlation(Clock.REALTIME)
@@ -105,7 +104,7 @@ class Session:
     @property
     def verdict(self) -> Verdict | None:
         """What is known of the last change of exposure while streaming; None when there was none."""
-        return self._effect.verdict if self._effect else None
+        return self._in_force.verdict
 
     def restore_on_release(self) -> None:
         """Remember all controls as they are now; they are put back when the session is released (mission row B6)."""
@@ -125,7 +124,9 @@ class Session:
         self.judge = StampJudge(self.capabilities.driver, interval_ns)
         self._stream = Stream(self.camera.node, pool, self.judge, ledger=self.ledger, read_monotonic_ns=self._now_ns)
         self._queue.callback(self._stream.stop)
-        self._in_force = (self.prepared.exposure_ns, self._gain_value())
+        self._in_force = InForce(Light(self.prepared.exposure_ns, self._gain_value()))
+        self._locked = self.prepared.exposure
+        self._to_settle = self.prepared.settle_frames
         self.state = State.PREPARED
         return self.prepared
 
@@ -135,12 +136,12 @@ class Session:
         Raises StateError, ExposureNotProven (the stream is not started), UsbBandwidth, DeviceBusy, DeviceError.
         """
         self._require("arm")
-        prepared, stream = self._parts()
-        if prepared.exposure is not None:
-            prove_exposure(self.camera.node, prepared.exposure)
+        _, stream = self._parts()
+        if self._locked is not None:
+            prove_exposure(self.camera.node, self._locked)
         stream.start()
         self._poll.register(stream.fileno(), select.POLLIN)
-        self._settling = prepared.settle_frames
+        self._settling = self._to_settle
         self.state = State.ARMED
 
     def take(self, *, limit_ns: int, after_ns: int = 0) -> Shot:
@@ -171,12 +172,13 @@ class Session:
         self._require("expose")
         started_ns = self._now_ns()
         report = lock_exposure(self.camera.node, exposure_ns, gain, self.camera.sensor)
-        self._coming = (report.granted_ns, self._gain_value())
-        if self.state is State.PREPARED:
-            self._in_force = self._coming
-            return report
-        change = ExposureChange(started_ns, self._now_ns(), *_light(self._in_force, self._coming))
-        self._effect = EffectFinder(change, bound_frames=bound_frames(self.camera.sensor))
+        self._locked = report
+        light, bound = Light(report.granted_ns, self._gain_value()), bound_frames(self.camera.sensor)
+        if self.state is State.ARMED:
+            self._in_force.change(light, set_started_ns=started_ns, set_done_ns=self._now_ns(), bound_frames=bound)
+        else:
+            self._in_force.change_while_off(light)
+            self._to_settle = max(self._to_settle, bound)
         return report
 
     def disarm(self) -> Stopped | None:
@@ -187,6 +189,8 @@ class Session:
         self._require("disarm")
         stopped = self._stop()
         self.state = State.PREPARED
+        if self._in_force.stream_stopped():
+            self._to_settle = max(self._to_settle, bound_frames(self.camera.sensor))
         return stopped
 
     def release(self) -> None:
@@ -221,7 +225,7 @@ class Session:
 
     def _look_at(self, stream: Stream, frame: Frame, after_ns: int) -> Shot | None:
         """The frame with what was in force on it; None when it is left out."""
-        exposure_ns, gain = self._find_in_force(frame)
+        exposure_ns, gain = self._in_force.of(frame)
         if self._settling > 0 or self._began_ns(frame, exposure_ns) < after_ns:
             self._settling = max(self._settling - 1, 0)
             stream.skip(frame)
@@ -235,15 +239,6 @@ class Session:
         prepared, _ = self._parts()
         longest_ns = exposure_ns or prepared.interval_ns or _DEFAULT_INTERVAL_NS
         return frame.timestamp_ns - longest_ns - (frame.uncertainty_ns if frame.timestamp_source == "dequeue" else 0)
-
-    def _find_in_force(self, frame: Frame) -> tuple[int | None, int | None]:
-        if self._effect is None or self._effect.verdict.state is not EffectState.WAITING:
-            return self._in_force
-        verdict = self._effect.feed(BrightFrame(frame.sequence, frame.timestamp_ns, mean_brightness(frame)))
-        if verdict.state is EffectState.WAITING:
-            return None, None
-        self._in_force = self._coming
-        return self._in_force
 
     def _realtime_ns(self, at_ns: int) -> int:
         if at_ns - self._correlation.offset.monotonic_ns > NS_PER_S:
@@ -298,11 +293,3 @@ class Session:
             hint="start the stream again; if it comes back, unplug the camera and look into journalctl -k",
             device=self.camera.node.path,
         )
-
-
-def _light(before: tuple[int | None, int | None], after: tuple[int | None, int | None]) -> tuple[int, int]:
-    """Exposure before and after, as far as their ratio tells the light; 0 before: it does not."""
-    (exposure_before, gain_before), (exposure_after, gain_after) = before, after
-    if exposure_before is None or exposure_after is None or gain_before != gain_after:
-        return 0, exposure_after or 0
-    return exposure_before, exposure_after

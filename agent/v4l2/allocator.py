@@ -165,7 +165,7 @@ class Allocator:
         try:
             return _MAKE_DMABUF[kind](self._node.kernel, size)
         except OSError as error:
-            raise _not_offered(f"{error.filename or kind.value}: {error.strerror}") from error
+            raise _not_offered(f"{error.filename}: {error.strerror}") from error
 
     def _round_up(self, size: int) -> int:
         return -(-size // self._granularity_bytes) * self._granularity_bytes

@@ -54,11 +54,12 @@ class CpuAccess:
 
 
 def _ask(kernel: Kernel, path: str, request: uapi.Request, argument: object) -> int:
-    fd = kernel.open(path, os.O_RDWR)
     try:
-        return retry_eintr(kernel.ioctl, fd, request.number, argument)
+        fd = kernel.open(path, os.O_RDWR)
+        try:
+            return retry_eintr(kernel.ioctl, fd, request.number, argument)
+        finally:
+            kernel.close(fd)
     except OSError as error:
         error.filename = path
         raise
-    finally:
-        kernel.close(fd)

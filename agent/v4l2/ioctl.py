@@ -182,16 +182,18 @@ def find_holders(device: str) -> tuple[str, ...]:
 
 def _holds(process: Path, wanted: os.stat_result) -> bool:
     try:
-        for entry in os.scandir(process / "fd"):
-            try:
-                found = entry.stat()
-            except OSError:  # closed meanwhile
-                continue
-            if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
-                return True
+        with os.scandir(process / "fd") as entries:
+            return any(_is_same(entry, wanted) for entry in entries)
     except OSError:  # another user's process, or one that just ended
         return False
-    return False
+
+
+def _is_same(entry: os.DirEntry[str], wanted: os.stat_result) -> bool:
+    try:
+        found = entry.stat()
+    except OSError:  # closed meanwhile
+        return False
+    return (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino)
 
 
 def _name_of(process: Path) -> str:
