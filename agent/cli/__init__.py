@@ -1,0 +1,1 @@
+"""The command line: verbs into calls, and the only place that prints."""
