@@ -126,6 +126,13 @@ class ControlRefused(DeviceError):
     code = "control_refused"
 
 
+class ControlHeld(ControlRefused):
+    """Not set, and nothing was sent: read-only, grabbed by a stream, or held by an automatic mode."""
+
+    code = "control_held"
+    exit_code = 2
+
+
 class ExposureNotProven(AgentError):
     """Manual exposure was set, but reading it back shows something else: the stream was not started."""
 

@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from agent.errors import ControlUnknown, ControlValueError, InputError, QuantityError
+from agent.errors import ControlUnknown, InputError, QuantityError
 from agent.units import format_duration, parse_duration_ns
 from agent.v4l2.controls import Control, enumerate_controls
 from agent.v4l2.device import query_capabilities
-from agent.v4l2.exposure_scale import Scale, find_scale
+from agent.v4l2.exposure_scale import find_scale, value_in_range
 from agent.v4l2.gain import parse_gain, plan_gain, sensor_name
 from agent.v4l2.ioctl import Node
 from agent.v4l2.names import find_control
@@ -69,31 +69,13 @@ def _assign_exposure(node: Node, sensor: str | None, text: str, assigned: Assign
         own = f"{scale.control.slug}={text.strip()}" if _PLAIN_NUMBER.fullmatch(text) else scale.control.slug
         hint = f"{error.hint}; {own} sets the camera's own number ({describe_allowed(scale.control)})"
         raise QuantityError(f"exposure: {error.message}", hint=hint, **error.details) from error
-    value = _value_in_range(scale, asked_ns)
+    value = value_in_range(scale, asked_ns)
     granted_ns = scale.to_ns(value)
     note = None
     if granted_ns != asked_ns:
         step = format_duration(scale.step_ns)
         note = f"exposure: {format_duration(asked_ns)} asked, {format_duration(granted_ns)} set: the step is {step}"
     assigned.add("exposure", scale.control, value, note)
-
-
-def _value_in_range(scale: Scale, asked_ns: int) -> int:
-    value = scale.to_value(asked_ns)
-    shortest_ns, longest_ns = scale.to_ns(scale.control.minimum), scale.to_ns(scale.control.maximum)
-    if not shortest_ns <= asked_ns <= longest_ns:
-        raise ControlValueError(
-            f"an exposure of {format_duration(asked_ns)} is out of range",
-            hint=f"it allows {format_duration(shortest_ns)} to {format_duration(longest_ns)}",
-            control=scale.control.slug,
-            asked=asked_ns,
-            minimum=shortest_ns,
-            maximum=longest_ns,
-            step=scale.step_ns,
-            nearest=scale.to_ns(value),
-            choices=[],
-        )
-    return value
 
 
 def _assign_gain(node: Node, sensor: str | None, text: str, assigned: Assigned) -> None:

@@ -132,7 +132,7 @@ def _count_marks(shooting: Shooting) -> int:
             continue
         sequence, exposure_ns, gain = mark
         # both are a number of lines rounded to a nanosecond, one of them down
-        agree += (sequence, gain) == (record.sequence, record.gain) and abs(exposure_ns - record.exposure_ns) <= 1
+        agree += (sequence, gain, exposure_ns) == (record.sequence, record.gain, record.exposure_ns)
     return agree
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,10 @@ class Files(Protocol):
 
     def writev(self, fd: int, buffers: Sequence[Any]) -> int:
         """The system call writev. How many bytes were written, which may be fewer than asked."""
+        ...
+
+    def lock(self, fd: int) -> None:
+        """The system call flock, exclusive; EWOULDBLOCK when another one holds it."""
         ...
 
     def ftruncate(self, fd: int, length: int) -> None:
@@ -67,6 +72,10 @@ class LinuxFiles:
     def writev(self, fd: int, buffers: Sequence[Any]) -> int:
         """Write buffers, one after another, at the descriptor's position."""
         return os.writev(fd, buffers)
+
+    def lock(self, fd: int) -> None:
+        """Take the file for this descriptor alone, until it is closed."""
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def ftruncate(self, fd: int, length: int) -> None:
         """Cut a file."""

@@ -20,8 +20,8 @@ _BLOCK = 1 << 16
 class FrameLog:
     """Appends whole lines, each with a single write; what a crash or a full disk broke off is cut away again.
 
-    Opening an old log cuts a broken last line and goes on behind the last whole one. One writer at a time, not to be
-    shared between threads. Raises StorageError.
+    Opening an old log cuts a broken last line and goes on behind the last whole one. One writer at a time: a second
+    one is refused, also from another process. Not to be shared between threads. Raises StorageError.
     """
 
     def __init__(self, folder: Path, *, durability: Durability = Durability.CACHED, files: Files = LINUX) -> None:
@@ -31,11 +31,15 @@ class FrameLog:
         self._fd: int | None = None
         try:
             self._fd = files.open(str(self.path), os.O_RDWR | os.O_CREAT | os.O_APPEND)
+            self._lock(self._fd)
             self._size = _end_of_lines(self._fd)
             files.ftruncate(self._fd, self._size)
         except OSError as error:
             self.release()
             raise storage_error(error, self.path) from error
+        except StorageError:
+            self.release()
+            raise
 
     def append(self, record: FrameRecord) -> None:
         """Add a line.
@@ -70,6 +74,19 @@ class FrameLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+    def _lock(self, fd: int) -> None:
+        try:
+            self._files.lock(fd)
+        except BlockingIOError as error:
+            raise StorageError(
+                f"another capture is writing to {self.path.parent}",
+                hint="choose another folder with --output, or wait for it to end",
+                path=str(self.path),
+                errno=error.errno,
+                errno_name="EWOULDBLOCK",
+                free_bytes=None,
+            ) from error
 
     def _cut_back(self, error: OSError) -> StorageError:
         """Cut what a failed append left. If even that fails the log is released: the next opening mends it."""

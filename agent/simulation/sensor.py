@@ -66,12 +66,12 @@ class Sensor:
         factor = self._factor(gain)
         wobble = 1 + 0.06 * math.sin(frame / 9)
         unit_ns = self._optics.exposure_unit_ns
-        exposure_ns = int(max(1, round(self._optics.nominal_exposure_ns * wobble / factor / unit_ns)) * unit_ns)
+        exposure_ns = round(max(1, round(self._optics.nominal_exposure_ns * wobble / factor / unit_ns)) * unit_ns)
         return Light(exposure_ns, gain, exposure_ns * factor / self._optics.nominal_exposure_ns)
 
     def _wanted(self) -> Light:
         gain = self._registers[self._optics.gain_id]
-        exposure_ns = int(self._registers[self._optics.exposure_id] * self._optics.exposure_unit_ns)
+        exposure_ns = round(self._registers[self._optics.exposure_id] * self._optics.exposure_unit_ns)
         return Light(exposure_ns, gain, exposure_ns * self._factor(gain) / self._optics.nominal_exposure_ns)
 
     def _factor(self, gain: int) -> float:

@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agent.errors import ControlValueError, ExposureNotProven, InputError
+from agent.errors import ExposureNotProven, InputError
 from agent.units import format_duration
 from agent.v4l2.controls import Control, query_optional
-from agent.v4l2.exposure_scale import Scale, find_scale, frame_interval_ns
+from agent.v4l2.exposure_scale import Scale, find_scale, frame_interval_ns, value_in_range
 from agent.v4l2.gain import GainReport, GainRequest, plan_gain
 from agent.v4l2.ioctl import Node
 from agent.v4l2.partners import HOLDS
 from agent.v4l2.transaction import ReadBackMismatch, SetReport, set_controls, set_manual
 from agent.v4l2.uapi import ControlID
-from agent.v4l2.values import Value, describe_allowed, format_value, nearest_value, read_values
+from agent.v4l2.values import Value, describe_allowed, format_value, read_values
 
 _HOLD = HOLDS[ControlID.EXPOSURE_ABSOLUTE][0]
 
@@ -95,7 +95,7 @@ def lock_exposure(
     ExposureNotProven when the camera shows something else on reading back, DeviceError.
     """
     scale = find_scale(node, sensor)
-    value = _value_in_range(scale, exposure_ns)
+    value = value_in_range(scale, exposure_ns)
     gain_report = None if gain is None else plan_gain(node, gain, sensor)
     values: dict[int | Control, Value] = {scale.control: value, **_steady_rate(node)}
     if gain_report is not None:
@@ -164,33 +164,6 @@ def _steady_rate(node: Node) -> Mapping[int | Control, Value]:
     if control is None or control.read_only or control.inactive or not read_values(node, [control])[control.id]:
         return {}
     return {control: 0}
-
-
-def _value_in_range(scale: Scale, exposure_ns: int) -> int:
-    control = scale.control
-    last = nearest_value(control, control.maximum)
-    shortest, longest = scale.exact_ns(control.minimum), scale.exact_ns(last)
-    # the range as a person reads it, in whole nanoseconds, is allowed
-    if exposure_ns > 0 and round(shortest) <= exposure_ns <= round(longest):
-        return scale.to_value(exposure_ns)
-    allowed = f"{format_duration(round(shortest))} to {format_duration(round(longest))}"
-    raise ControlValueError(
-        f"an exposure of {format_duration(exposure_ns)} is out of range",
-        hint=f"it allows {allowed}; {_wider(scale)}",
-        control=control.slug,
-        asked=exposure_ns,
-        minimum=round(shortest),
-        maximum=round(longest),
-        step=scale.step_ns,
-        nearest=round(shortest if exposure_ns < shortest else longest),
-        choices=[],
-    )
-
-
-def _wider(scale: Scale) -> str:
-    if scale.in_lines:
-        return "a larger vertical blanking makes longer ones possible"
-    return "gain or light does the rest"
 
 
 def _reasons(node: Node, scale: Scale, asked_ns: int, granted_ns: int) -> list[Reason]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from agent.errors import ControlUnknown, InputError
-from agent.units import NS_PER_S
+from agent.errors import ControlUnknown, ControlValueError, InputError
+from agent.units import NS_PER_S, format_duration
 from agent.v4l2.controls import Control, enumerate_controls, query_optional
 from agent.v4l2.crop import get_crop
 from agent.v4l2.device import Capabilities, query_capabilities, require_capture
@@ -82,6 +82,34 @@ def find_scale(node: Node, sensor: str | None = None) -> Scale:
         raise _no_exposure(node)
     unit_ns, offset_ns = _line_ns(node, capabilities, control, sensor)
     return Scale(control, unit_ns, offset_ns, in_lines=True)
+
+
+def value_in_range(scale: Scale, exposure_ns: int) -> int:
+    """The control's number nearest to an exposure. Raises ControlValueError, with the range, outside of it."""
+    control = scale.control
+    last = nearest_value(control, control.maximum)
+    shortest, longest = scale.exact_ns(control.minimum), scale.exact_ns(last)
+    # the range as a person reads it, in whole nanoseconds, is allowed
+    if exposure_ns > 0 and round(shortest) <= exposure_ns <= round(longest):
+        return scale.to_value(exposure_ns)
+    allowed = f"{format_duration(round(shortest))} to {format_duration(round(longest))}"
+    raise ControlValueError(
+        f"an exposure of {format_duration(exposure_ns)} is out of range",
+        hint=f"it allows {allowed}; {_wider(scale)}",
+        control=control.slug,
+        asked=exposure_ns,
+        minimum=round(shortest),
+        maximum=round(longest),
+        step=scale.step_ns,
+        nearest=round(shortest if exposure_ns < shortest else longest),
+        choices=[],
+    )
+
+
+def _wider(scale: Scale) -> str:
+    if scale.in_lines:
+        return "a larger vertical blanking makes longer ones possible"
+    return "gain or light does the rest"
 
 
 def frame_interval_ns(node: Node, scale: Scale) -> int | None:

@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Mapping, Sequence
 
-from agent.errors import ControlRefused, ControlValueError
+from agent.errors import ControlHeld, ControlRefused, ControlValueError
 from agent.v4l2.controls import Control
 from agent.v4l2.uapi import VIDIOC_G_EXT_CTRLS, VIDIOC_S_EXT_CTRLS, Request
 from agent.v4l2.values import Value, format_value
@@ -19,9 +19,9 @@ class ReadBackMismatch(ControlRefused):
     """The driver took the values without an error, but reading them back shows others. Details: mismatches."""
 
 
-def refused_by_us(device: str, control: Control, code: int, problem: str, hint: str) -> ControlRefused:
+def refused_by_us(device: str, control: Control, code: int, problem: str, hint: str) -> ControlHeld:
     """Refused before anything was sent; `code` is what the kernel would have answered."""
-    return ControlRefused(
+    return ControlHeld(
         f"{control.slug} of {device} {problem}",
         hint=hint,
         device=device,

@@ -74,7 +74,7 @@ def test_all_or_none_when_the_driver_fails_in_the_middle(cli, kernel):
 
 def test_a_held_control_is_refused_with_both_ways_out(cli, kernel):
     result = cli("controls", UVC, "exposure=8ms")
-    assert result.code == 6
+    assert result.code == 2
     assert "auto_exposure is 3 (Aperture Priority Mode)" in result.err
     assert "set auto_exposure to 1 (Manual Mode) in the same call, or add --manual" in result.err
     assert value(kernel, ControlID.EXPOSURE_ABSOLUTE) == 100
@@ -116,7 +116,7 @@ def test_a_sensors_exposure_by_time_and_by_its_own_number(cli, kernel):
         ("gain=999", 2, ["gain: 999 is out of range", "0 to 255"]),
         ("gian=1", 2, ["has no control gian", "did you mean gain?"]),
         ("power_line_frequency=70 Hz", 2, ["50 Hz", "60 Hz"]),
-        ("serial_number=1", 6, ["serial_number", "read-only"]),
+        ("serial_number=1", 2, ["serial_number", "read-only"]),
         ("gain", 2, ["'gain' is no assignment", "name=value"]),
         ("=3", 2, ["'=3' is no assignment"]),
     ],

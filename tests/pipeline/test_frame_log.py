@@ -56,6 +56,17 @@ def test_a_new_log_goes_on_behind_the_old_one(tmp_path):
     assert [line["sequence"] for line in _lines(tmp_path)] == [0, 1, 0, 1]
 
 
+def test_a_second_writer_is_refused_and_the_first_goes_on(tmp_path):
+    with FrameLog(tmp_path) as first:
+        first.append(record(sequence=0))
+        with pytest.raises(StorageError, match="another capture is writing") as caught:
+            FrameLog(tmp_path)
+        assert "--output" in caught.value.hint
+        first.append(record(sequence=1))
+    _write(tmp_path, FailingFiles())
+    assert [line["sequence"] for line in _lines(tmp_path)] == [0, 1, 0]
+
+
 @given(count=st.integers(0, 5), data=st.data())
 def test_a_log_cut_anywhere_is_mended_to_its_whole_lines(tmp_path_factory, count, data):
     folder = tmp_path_factory.mktemp("log")
