@@ -30,8 +30,8 @@ class Mapping:
     """Bytes of a device or memory file in our address space; writable views share the memory.
 
     Unmapped when the last view on it is gone, never under one: a frame's pixels stay readable for whoever still
-    holds them. `release()` is idempotent. Not the standard `mmap`: that one duplicates the descriptor, and a
-    duplicated V4L2 descriptor keeps the camera streaming after our close (the last close is what stops it).
+    holds them. `release()` is idempotent. Not the standard `mmap`: that one duplicates the descriptor, and cannot be
+    closed while somebody looks (docs/decisions/0003).
     """
 
     def __init__(self, fd: int, length: int, offset: int, protection: int) -> None:

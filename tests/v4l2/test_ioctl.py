@@ -119,7 +119,7 @@ def test_a_mapping_outlives_its_release_under_a_view_and_no_longer(tmp_path):
 
 
 def test_a_mapping_holds_no_descriptor():
-    """Python's own mmap duplicates the descriptor, and a duplicate keeps a camera streaming after our close."""
+    """Python's own mmap keeps a duplicate."""
     memory = os.memfd_create("test")
     os.ftruncate(memory, 4096)
     before = set(Path("/proc/self/fd").iterdir())
