@@ -34,14 +34,20 @@ def _children() -> set[int]:
 @pytest.fixture(autouse=True)
 def no_leaks() -> Iterator[None]:
     """Compare threads, descriptors, children and tasks before and after."""
-    threads, descriptors, children = set(threading.enumerate()), _descriptors(), _children()
+    before = set(threading.enumerate()), _descriptors(), _children()
     yield
-    gc.collect()
+    if _left(*before):
+        gc.collect()  # only what is garbage already may go; collecting after every test would double their time
+        left = _left(*before)
+        if left:
+            pytest.fail(f"left behind: {', '.join(left)}", pytrace=False)
+
+
+def _left(threads: set[threading.Thread], descriptors: dict[int, str], children: set[int]) -> list[str]:
     left = [f"thread {t.name}" for t in threading.enumerate() if t not in threads]
     left += [f"process {p.name}" for p in multiprocessing.active_children()]
     left += [f"child process {pid}" for pid in _children() - children]
     left += [f"descriptor {n} ({path})" for n, path in _descriptors().items() if descriptors.get(n) != path]
     with contextlib.suppress(RuntimeError):
         left += [f"task {task}" for task in asyncio.all_tasks()]
-    if left:
-        pytest.fail(f"left behind: {', '.join(left)}", pytrace=False)
+    return left
