@@ -12,7 +12,7 @@ from agent.capture.in_force import InForce, Light
 from agent.capture.preparation import Camera, find_gain, prepare
 from agent.capture.settings import Prepared, Settings
 from agent.clock import Clock, Correlation, ReadClock, monotonic_ns
-from agent.errors import AgentError, DeviceGone, StateError, StreamFault
+from agent.errors import AgentError, DeviceError, DeviceGone, StateError, StreamFault
 from agent.kernel import Kernel
 from agent.units import NS_PER_MS, NS_PER_S, format_duration
 from agent.v4l2.device import query_capabilities, require_capture
@@ -123,7 +123,7 @@ class Session:
         interval_ns = self.prepared.interval_ns or _DEFAULT_INTERVAL_NS
         self.judge = StampJudge(self.capabilities.driver, interval_ns)
         self._stream = Stream(self.camera.node, pool, self.judge, ledger=self.ledger, read_monotonic_ns=self._now_ns)
-        self._queue.callback(self._stream.stop)
+        self._queue.callback(self._stream.release)
         self._in_force = InForce(Light(self.prepared.exposure_ns, self._gain_value()))
         self._locked = self.prepared.exposure
         self._to_settle = self.prepared.settle_frames
@@ -159,10 +159,17 @@ class Session:
             raise
 
     def give_back(self, shot: Shot) -> None:
-        """The caller is done with the frame; its planes must not be read any more. Raises StateError, DeviceError."""
+        """The caller is done with the frame; its planes must not be read any more.
+
+        Raises StateError, DeviceError when the driver does not take the buffer back; the state is then FAULT.
+        """
         self._require("give back")
         _, stream = self._parts()
-        stream.give_back(shot.frame)
+        try:
+            stream.give_back(shot.frame)
+        except DeviceError as error:
+            self._fail(error)
+            raise
 
     def expose(self, exposure_ns: int, gain: GainRequest | None = None) -> ExposureReport:
         """Change the exposure, streaming or not; `verdict` then tells the first frame it took effect on (row B5).

@@ -67,11 +67,14 @@ class Node:
 
     def attempt(self, request: Request, argument: Any) -> int:
         """Issue `request`; 0, or the errno the kernel answered with."""
-        try:
-            retry_eintr(self.kernel.ioctl, self.fd, request.number, argument)
-        except OSError as error:
-            return error.errno or errno.EIO
-        return 0
+        while True:
+            try:
+                self.kernel.ioctl(self.fd, request.number, argument)
+            except InterruptedError:  # see retry_eintr, written out here: this is the path of every frame
+                continue
+            except OSError as error:
+                return error.errno or errno.EIO
+            return 0
 
     def mmap(self, length: int, offset: int, protection: int) -> Mapping:
         """Map `length` bytes at `offset`. Raises DeviceError."""

@@ -30,12 +30,14 @@ class LossLedger:
     """Accounts for each sequence number of one camera: delivered, or lost with a cause.
 
     Over the numbers seen, `delivered + lost` equals the numbers that passed (`balance` is 0 between frames).
-    Sequence numbers are 32 bits and may wrap. Not shared between threads.
+    Sequence numbers are 32 bits and may wrap. `unfilled`: buffers the driver returned without a frame in them; they
+    have no number and are in no sum. Not shared between threads.
     """
 
     delivered: int = 0
     losses: dict[Loss, int] = field(default_factory=lambda: dict.fromkeys(Loss, 0))
     restarts: int = 0
+    unfilled: int = 0
     _passed: int = 0
     _next: int | None = None
     _first: bool = True

@@ -116,6 +116,16 @@ class Stream:
             raise typed_error(code, uapi.VIDIOC_STREAMOFF.name, self._node.path)
         return stopped
 
+    def release(self) -> None:
+        """Stop for good and let go of our views, so that the pool can be unmapped; idempotent. Raises as `stop`.
+
+        A mapping that lives on keeps the node open in the kernel, whatever was closed.
+        """
+        try:
+            self.stop()
+        finally:
+            self._whole.clear()
+
     def dequeue(self) -> Frame | None:
         """The next good frame, or None when none waits. Damaged ones are accounted for and queued again.
 
@@ -173,15 +183,21 @@ class Stream:
         index, flags, sequence = answer.index, answer.flags, answer.sequence
         self._claim(index)
         timestamp = answer.timestamp
-        stamp = self._judge.judge(flags, timestamp.secs * NS_PER_S + timestamp.usecs * NS_PER_US, dequeued_ns)
+        stamp_ns = timestamp.secs * NS_PER_S + timestamp.usecs * NS_PER_US
+        if flags & _ERROR and not sequence and not stamp_ns:
+            # returned before it was begun, as uvcvideo does with its whole queue when an URB fails: a buffer without
+            # a frame, whose number 0 is what videobuf2 put there at QBUF
+            self.ledger.unfilled += 1
+            self._requeue(index)
+            return None
+        stamp = self._judge.judge(flags, stamp_ns, dequeued_ns)
         starved = sequence != self._last_sequence + 1 and self._was_starved(index, sequence, stamp.timestamp_ns)
         self._last_sequence, self._last_stamp_ns = sequence, stamp.timestamp_ns
         self.ledger.observe(sequence, starved=starved)
         planes = self._filled_planes(index)
         if flags & _ERROR or planes is None:
             self.ledger.lose(Loss.ERROR_FLAG)
-            self._held.discard(index)
-            self._enqueue(index)
+            self._requeue(index)
             return None
         if self._imported:
             self._bracket(self._cpu.begin, index)
@@ -232,6 +248,11 @@ class Stream:
         missing = (sequence - self._last_sequence - 1) & 0xFFFF_FFFF
         first_due_ns = self._last_stamp_ns + (stamp_ns - self._last_stamp_ns) // (missing + 1)
         return self._queued_ns[index] > first_due_ns
+
+    def _requeue(self, index: int) -> None:
+        """Give a buffer that nobody above has seen to the driver again."""
+        self._held.discard(index)
+        self._enqueue(index)
 
     def _enqueue(self, index: int) -> None:
         buffer = self._queueable[index]

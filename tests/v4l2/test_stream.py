@@ -87,6 +87,38 @@ def test_damaged_and_short_frames_are_accounted_for_and_not_handed_on():
         assert bench.session.ledger.balance == 0
 
 
+class UnfilledBuffers:
+    """A kernel whose next DQBUFs return buffers without a frame, as uvcvideo returns its queue when an URB fails."""
+
+    def __init__(self, kernel, count):
+        self._kernel = kernel
+        self._left = count
+
+    def __getattr__(self, name):
+        return getattr(self._kernel, name)
+
+    def ioctl(self, fd, request, argument):
+        result = self._kernel.ioctl(fd, request, argument)
+        if request == uapi.VIDIOC_DQBUF.number and self._left:
+            self._left -= 1
+            argument.flags |= uapi.BufferFlag.ERROR
+            argument.sequence = argument.timestamp.secs = argument.timestamp.usecs = 0
+        return result
+
+
+def test_buffers_returned_unfilled_invent_no_number_and_no_loss():
+    with Bench() as bench:
+        bench.take_all(5)
+        bench.session.camera.node.kernel = UnfilledBuffers(bench.kernel, 3)
+        bench.frames(4)
+        shot = bench.take()
+        ledger = bench.session.ledger
+        assert ledger.unfilled == 3
+        assert (shot.frame.sequence, shot.frame.lost_before) == (8, 3)
+        assert (ledger.lost, ledger.balance, ledger.restarts) == (3, 0, 0)
+        assert bench.session.judge.distrusted == 0
+
+
 def test_a_gap_of_the_driver_is_the_drivers():
     with Bench() as bench:
         bench.faults.lost_frames = {2, 3}
@@ -183,6 +215,20 @@ def test_an_unplug_at_any_request_is_gone_and_releases_all():
                     bench.take()
 
 
+def test_a_buffer_the_driver_does_not_take_back_is_a_fault():
+    with Bench() as bench:
+        bench.frames(1)
+        shot = bench.session.take(limit_ns=0)
+        bench.faults.refuse("VIDIOC_QBUF", errno.EIO)
+        with pytest.raises(DeviceError, match="VIDIOC_QBUF"):
+            bench.session.give_back(shot)
+        assert bench.session.state is State.FAULT
+        assert bench.camera.stream is None
+        bench.session.disarm()
+        bench.session.arm()
+        assert bench.take_all(5)
+
+
 def test_a_streamoff_the_driver_refuses_is_told():
     with Bench() as bench:
         bench.faults.refuse("VIDIOC_STREAMOFF", errno.EIO)
@@ -199,6 +245,20 @@ def test_the_descriptor_is_readable_exactly_when_a_frame_waits():
         assert poll.poll(0)
         bench.take()
         assert poll.poll(0) == []
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["stopped", "broken"])
+def test_a_released_session_leaves_nothing_mapped(broken):
+    bench = Bench()
+    finalizers = [plane.mapping._finalizer for buffer in bench.session._stream._pool for plane in buffer.planes]
+    with bench:
+        bench.take_all(2)
+        if broken:
+            bench.camera.fail_queue()
+            with pytest.raises(StreamFault):
+                bench.take()
+    assert finalizers
+    assert not any(finalizer.alive for finalizer in finalizers)
 
 
 # ---- the allocator
