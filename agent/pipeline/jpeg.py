@@ -14,8 +14,9 @@ from typing import Any
 import simplejpeg
 
 from agent.errors import InputError
-from agent.pipeline.colour import Levels, Scratch, eight_bits, halve_chroma, to_bgr, yuv_planes
-from agent.pipeline.layouts import Grey, Jpeg, Mosaic, Rgb, Rgb565, layout_of
+from agent.pipeline.bands import band_lines, join_bands
+from agent.pipeline.colour import Levels, Scratch, eight_bits, to_bgr, yuv_bands
+from agent.pipeline.layouts import Grey, Jpeg, PackedYuv, PlanarYuv, Rgb, Rgb565, SemiPlanarYuv, layout_of
 from agent.pipeline.mjpeg import Pieces, complete_jpeg, with_exif
 from agent.pipeline.pixels import rgb
 from agent.v4l2.frame import Frame
@@ -57,8 +58,11 @@ class JpegEncoder:
 
         Raises: FormatUnsupported, PictureDamaged.
         """
-        if isinstance(layout_of(frame.format.pixel_format), Jpeg):
+        layout = layout_of(frame.format.pixel_format)
+        if isinstance(layout, Jpeg):
             return with_exif(complete_jpeg(frame), exif)
+        if isinstance(layout, PackedYuv | SemiPlanarYuv | PlanarYuv):
+            return with_exif(self._compress_planes(frame), exif)
         return with_exif((bytes(self._compress(frame)),), exif)
 
     def _compress(self, frame: Frame) -> Any:
@@ -71,9 +75,19 @@ class JpegEncoder:
             return simplejpeg.encode_jpeg(rgb(frame, layout), self.quality, layout.channels, fine)
         if isinstance(layout, Rgb565):
             return simplejpeg.encode_jpeg(to_bgr(frame), self.quality, "BGR", fine)
-        if isinstance(layout, Mosaic):  # a colour filter sees each colour on every other line and column at most
-            return simplejpeg.encode_jpeg(to_bgr(frame), self.quality, "BGR", "420")
-        planes = yuv_planes(frame, self.levels, self._scratch)
-        if self.chroma is Chroma.QUARTER:
-            planes = halve_chroma(planes, self._scratch)
-        return simplejpeg.encode_jpeg_yuv_planes(planes.y, planes.u, planes.v, quality=self.quality)
+        # Bayer: a colour filter sees each colour on every other line and column at most
+        return simplejpeg.encode_jpeg(to_bgr(frame), self.quality, "BGR", "420")
+
+    def _compress_planes(self, frame: Frame) -> Pieces:
+        form = frame.format
+        bands = yuv_bands(
+            frame,
+            self.levels,
+            self._scratch,
+            lines=band_lines(form.width_px, form.height_px),
+            quarter=self.chroma is Chroma.QUARTER,
+        )
+        compress = simplejpeg.encode_jpeg_yuv_planes
+        return join_bands(
+            [bytes(compress(band.y, band.u, band.v, quality=self.quality)) for band in bands], form.height_px
+        )

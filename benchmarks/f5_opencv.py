@@ -1,0 +1,118 @@
+"""F5: what one 1080p frame costs from memory to a JPEG in a file, beside OpenCV's cvtColor and imwrite. Anywhere."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.pipeline.jpeg import Chroma
+from agent.pipeline.record import Circumstances
+from agent.pipeline.writer import PictureWriter
+from agent.v4l2.formats import Format, PlaneLayout
+from agent.v4l2.frame import Frame
+from benchmarks.common import compare, own_cpu_ns
+from benchmarks.environment import describe
+from benchmarks.result import Comparison
+
+WIDTH_PX, HEIGHT_PX = 1920, 1080
+QUALITY = 90
+FRAMES = 20
+SUBSAMPLING = {
+    "4:2:2": (Chroma.AS_SENT, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422),
+    "4:2:0": (Chroma.QUARTER, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420),
+}
+
+Pixels = NDArray[np.uint8]
+
+
+def main(folder: Path) -> None:
+    """Measure both subsamplings and write F5-opencv-422.json and F5-opencv-420.json."""
+    cv2.setNumThreads(1)
+    pairs = make_scene()
+    for name in SUBSAMPLING:
+        _compare(name, pairs, folder)
+
+
+def _compare(subsampling: str, pairs: Pixels, folder: Path) -> None:
+    chroma, factor = SUBSAMPLING[subsampling]
+    options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor]
+    frame = frame_of(pairs)
+    circumstances = Circumstances(realtime_ns=1_784_000_000_123_456_789, exposure_ns=8_100_000, gain=37)
+
+    def ours(pictures: Path) -> None:
+        with PictureWriter(pictures, "f5", quality=QUALITY, chroma=chroma, make="uvcvideo", model="Camera") as writer:
+            for _ in range(FRAMES):
+                writer.write(frame, circumstances)
+
+    def peer(pictures: Path) -> None:
+        for number in range(FRAMES):
+            bgr = cv2.cvtColor(pairs, cv2.COLOR_YUV2BGR_YUYV)
+            cv2.imwrite(str(pictures / f"{number:06d}.jpg"), bgr, options)
+
+    comparison = Comparison(
+        name=f"F5-opencv-{subsampling.replace(':', '')}",
+        row="F5",
+        what=f"CPU per {WIDTH_PX}x{HEIGHT_PX} YUYV frame from memory to a JPEG in a file, {subsampling}, {QUALITY}",
+        ours="PictureWriter.write: an unnamed file that is linked when whole, EXIF, a line of frames.jsonl",
+        peer="cv2.cvtColor and cv2.imwrite with setNumThreads(1): no EXIF, no log, a file that is there half-written",
+        gate=1,
+        moonshot=1 / 3,
+        where="host",
+        repeat="make bench",
+        notes=("A drawn scene with texture and noise.", *_quality(pairs, ours, peer)),
+        environment=describe(),
+    )
+    # all pictures stay to the end: ext4 searches long for an inode where many were freed in the last seconds
+    with tempfile.TemporaryDirectory() as pictures:
+        compare(comparison, _counted(ours, Path(pictures)), _counted(peer, Path(pictures)), folder)
+
+
+def _counted(write_frames: Callable[[Path], None], parent: Path) -> Callable[[], tuple[int, int]]:
+    """A turn: CPU time of writing into a new folder."""
+
+    def turn() -> tuple[int, int]:
+        pictures = Path(tempfile.mkdtemp(dir=parent))
+        before_ns = own_cpu_ns()
+        write_frames(pictures)
+        return own_cpu_ns() - before_ns, FRAMES
+
+    return turn
+
+
+def _quality(pairs: Pixels, *sides: Callable[[Path], None]) -> list[str]:
+    """Size and PSNR of both sides' pictures against OpenCV's own conversion of the frame."""
+    reference = cv2.cvtColor(pairs, cv2.COLOR_YUV2BGR_YUYV)
+    notes = []
+    for name, write_frames in zip(("ours", "OpenCV's"), sides, strict=True):
+        with tempfile.TemporaryDirectory() as pictures:
+            write_frames(Path(pictures))
+            picture = next(Path(pictures).glob("*.jpg"))
+            decoded = cv2.imread(str(picture))
+            if decoded is None:
+                raise ValueError(f"{picture} cannot be read")
+            notes.append(f"{name}: {picture.stat().st_size} bytes, PSNR {cv2.PSNR(reference, decoded):.2f} dB.")
+    return notes
+
+
+def frame_of(pairs: Pixels) -> Frame:
+    """The pixels as a dequeued frame."""
+    height_px, width_px = pairs.shape[:2]
+    form = Format("YUYV", width_px, height_px, (PlaneLayout(2 * width_px, pairs.size),))
+    return Frame(0, form, (pairs.reshape(-1),), 4711, 5_000_000_123, "monotonic", "soe", 2_000_000, 5_010_000_000, 0)
+
+
+def make_scene() -> Pixels:
+    """Limited-range YUYV, height x width x 2: slopes, rings that grow finer, squares, and the noise of a sensor."""
+    noise = np.random.default_rng(1).normal(0, 2, (HEIGHT_PX, WIDTH_PX))
+    y, x = np.mgrid[0:HEIGHT_PX, 0:WIDTH_PX].astype(np.float64)
+    luma = 110 + 50 * np.sin(x / 97) * np.cos(y / 71) + 30 * np.sin(x * y / 9000) + 20 * ((x // 60 + y // 60) % 2)
+    pairs = np.empty((HEIGHT_PX, WIDTH_PX, 2), np.uint8)
+    pairs[..., 0] = np.clip(luma + noise, 16, 235)
+    pairs[:, 0::2, 1] = 128 + 40 * np.sin(x[:, ::2] / 211)
+    pairs[:, 1::2, 1] = 128 + 40 * np.cos(y[:, ::2] / 173)
+    return pairs
