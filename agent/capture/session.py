@@ -67,8 +67,8 @@ class Shot(NamedTuple):
 class Session:
     """Owns one camera from open to release. A context manager; not for sharing between threads.
 
-    The stream is off after `release()`, whatever happened before. A fault keeps its first cause in `fault`; `disarm`
-    is the way back from it.
+    The stream is off after `release()`, whatever happened before. A fault keeps its first cause in `fault` until the
+    next start; `disarm` is the way back from it.
     """
 
     def __init__(self, kernel: Kernel, path: str, *, read_monotonic_ns: ReadClock = monotonic_ns) -> None:
@@ -142,6 +142,7 @@ class Session:
         stream.start()
         self._poll.register(stream.fileno(), select.POLLIN)
         self._settling = self._to_settle
+        self.fault = None
         self.state = State.ARMED
 
     def take(self, *, limit_ns: int, after_ns: int = 0) -> Shot:
@@ -272,7 +273,8 @@ class Session:
         _, stream = self._parts()
         if not stream.streaming:
             return None
-        self._poll.unregister(stream.fileno())
+        with suppress(KeyError):  # interrupted between the start and the registration
+            self._poll.unregister(stream.fileno())
         return stream.stop()
 
     def _parts(self) -> tuple[Prepared, Stream]:

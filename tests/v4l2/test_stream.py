@@ -200,6 +200,7 @@ def test_a_broken_queue_is_a_fault_and_disarm_is_the_way_back():
         assert bench.session.fault is caught.value
         bench.session.disarm()
         bench.session.arm()
+        assert bench.session.fault is None
         assert bench.take_all(2)
 
 
