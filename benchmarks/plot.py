@@ -16,7 +16,7 @@ def draw(comparison: Comparison, folder: Path) -> Path:
 
     mpl.use("svg")
     mpl.rcParams["svg.hashsalt"] = comparison.name  # so that the same figures give the same file
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     figure, (times, ratios) = pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     for row, condition in enumerate(comparison.conditions):
@@ -36,6 +36,9 @@ def draw(comparison: Comparison, folder: Path) -> Path:
     for bound, style in ((comparison.gate, "-"), (comparison.moonshot, ":")):
         ratios.axvline(bound, color="black", linestyle=style, linewidth=1)
     ratios.set_xscale("log")
+    ratios.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    ratios.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+    ratios.xaxis.set_minor_formatter(ticker.NullFormatter())
     figure.suptitle(f"{comparison.name}: gate (line) and moonshot (dots)", fontsize="medium")
     path = folder / f"{comparison.name}.svg"
     figure.savefig(path, metadata={"Date": None})
