@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -13,15 +14,20 @@ from numpy.typing import NDArray
 from agent.pipeline.jpeg import Chroma
 from agent.pipeline.record import Circumstances
 from agent.pipeline.writer import PictureWriter
+from agent.units import NS_PER_S
 from agent.v4l2.formats import Format, PlaneLayout
 from agent.v4l2.frame import Frame
-from benchmarks.common import compare, own_cpu_ns
+from benchmarks.common import Turn, compare, own_cpu_ns
 from benchmarks.environment import describe
 from benchmarks.result import Comparison
 
 WIDTH_PX, HEIGHT_PX = 1920, 1080
 QUALITY = 90
 FRAMES = 20
+PAIRS = 16
+_WARM_UP_FRAMES = 3
+_ROOT = Path(__file__).resolve().parent.parent
+_FIRST_NS = 1_784_000_000_123_456_789
 SUBSAMPLING = {
     "4:2:2": (Chroma.AS_SENT, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422),
     "4:2:0": (Chroma.QUARTER, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420),
@@ -32,70 +38,85 @@ Pixels = NDArray[np.uint8]
 
 def main(folder: Path) -> None:
     """Measure both subsamplings and write F5-opencv-422.json and F5-opencv-420.json."""
-    cv2.setNumThreads(1)
-    pairs = make_scene()
-    for name in SUBSAMPLING:
-        _compare(name, pairs, folder)
+    for subsampling in SUBSAMPLING:
+        comparison = Comparison(
+            name=f"F5-opencv-{subsampling.replace(':', '')}",
+            row="F5",
+            what=f"CPU per {WIDTH_PX}x{HEIGHT_PX} YUYV frame from memory to a JPEG in a file, {subsampling}, {QUALITY}",
+            ours="PictureWriter.write: an unnamed file that is linked when whole, EXIF, a line of frames.jsonl",
+            peer="cv2.cvtColor and cv2.imwrite with setNumThreads(1): no EXIF, no log, the file there half-written",
+            gate=1,
+            moonshot=1 / 3,
+            where="host",
+            repeat="make bench",
+            notes=(
+                "A drawn scene with texture and noise.",
+                "Each block is a process of its own: where its memory lies makes more of a difference than its turn.",
+                *_quality(subsampling),
+            ),
+            environment=describe(),
+        )
+        # all pictures stay to the end: ext4 searches long for an inode where many were freed in the last seconds
+        with tempfile.TemporaryDirectory() as pictures:
+            ours, peer = (_turn(side, subsampling, Path(pictures)) for side in SIDES)
+            compare(comparison, ours, peer, folder, pairs=PAIRS)
 
 
-def _compare(subsampling: str, pairs: Pixels, folder: Path) -> None:
-    chroma, factor = SUBSAMPLING[subsampling]
-    options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor]
-    frame = frame_of(pairs)
-    circumstances = Circumstances(realtime_ns=1_784_000_000_123_456_789, exposure_ns=8_100_000, gain=37)
-
-    def ours(pictures: Path) -> None:
-        with PictureWriter(pictures, "f5", quality=QUALITY, chroma=chroma, make="uvcvideo", model="Camera") as writer:
-            for _ in range(FRAMES):
-                writer.write(frame, circumstances)
-
-    def peer(pictures: Path) -> None:
-        for number in range(FRAMES):
-            bgr = cv2.cvtColor(pairs, cv2.COLOR_YUV2BGR_YUYV)
-            cv2.imwrite(str(pictures / f"{number:06d}.jpg"), bgr, options)
-
-    comparison = Comparison(
-        name=f"F5-opencv-{subsampling.replace(':', '')}",
-        row="F5",
-        what=f"CPU per {WIDTH_PX}x{HEIGHT_PX} YUYV frame from memory to a JPEG in a file, {subsampling}, {QUALITY}",
-        ours="PictureWriter.write: an unnamed file that is linked when whole, EXIF, a line of frames.jsonl",
-        peer="cv2.cvtColor and cv2.imwrite with setNumThreads(1): no EXIF, no log, a file that is there half-written",
-        gate=1,
-        moonshot=1 / 3,
-        where="host",
-        repeat="make bench",
-        notes=("A drawn scene with texture and noise.", *_quality(pairs, ours, peer)),
-        environment=describe(),
-    )
-    # all pictures stay to the end: ext4 searches long for an inode where many were freed in the last seconds
-    with tempfile.TemporaryDirectory() as pictures:
-        compare(comparison, _counted(ours, Path(pictures)), _counted(peer, Path(pictures)), folder)
-
-
-def _counted(write_frames: Callable[[Path], None], parent: Path) -> Callable[[], tuple[int, int]]:
-    """A turn: CPU time of writing into a new folder."""
+def _turn(side: str, subsampling: str, parent: Path) -> Turn:
+    """A block in a process of its own."""
 
     def turn() -> tuple[int, int]:
-        pictures = Path(tempfile.mkdtemp(dir=parent))
-        before_ns = own_cpu_ns()
-        write_frames(pictures)
-        return own_cpu_ns() - before_ns, FRAMES
+        pictures = tempfile.mkdtemp(dir=parent)
+        command = [sys.executable, "-m", __spec__.name, side, subsampling, pictures]
+        done = subprocess.run(command, cwd=_ROOT, check=True, stdout=subprocess.PIPE, text=True)
+        return int(done.stdout), FRAMES
 
     return turn
 
 
-def _quality(pairs: Pixels, *sides: Callable[[Path], None]) -> list[str]:
+def _write_ours(pairs: Pixels, subsampling: str, pictures: Path, frames: int) -> None:
+    frame, chroma = frame_of(pairs), SUBSAMPLING[subsampling][0]
+    with PictureWriter(pictures, "f5", quality=QUALITY, chroma=chroma, make="uvcvideo", model="Camera") as writer:
+        for number in range(frames):
+            realtime_ns = _FIRST_NS + number * NS_PER_S // 30
+            writer.write(frame, Circumstances(realtime_ns=realtime_ns, exposure_ns=8_100_000, gain=37))
+
+
+def _write_by_opencv(pairs: Pixels, subsampling: str, pictures: Path, frames: int) -> None:
+    factor = SUBSAMPLING[subsampling][1]
+    options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor]
+    first = sum(1 for _ in pictures.iterdir())
+    for number in range(first, first + frames):
+        bgr = cv2.cvtColor(pairs, cv2.COLOR_YUV2BGR_YUYV)
+        cv2.imwrite(str(pictures / f"{number:06d}.jpg"), bgr, options)
+
+
+SIDES = {"ours": _write_ours, "OpenCV's": _write_by_opencv}
+
+
+def spend(side: str, subsampling: str, pictures: Path) -> int:
+    """CPU time in nanoseconds for `FRAMES` pictures, after a few that are not counted."""
+    cv2.setNumThreads(1)
+    pairs = make_scene()
+    SIDES[side](pairs, subsampling, pictures, _WARM_UP_FRAMES)
+    before_ns = own_cpu_ns()
+    SIDES[side](pairs, subsampling, pictures, FRAMES)
+    return own_cpu_ns() - before_ns
+
+
+def _quality(subsampling: str) -> list[str]:
     """Size and PSNR of both sides' pictures against OpenCV's own conversion of the frame."""
+    pairs = make_scene()
     reference = cv2.cvtColor(pairs, cv2.COLOR_YUV2BGR_YUYV)
     notes = []
-    for name, write_frames in zip(("ours", "OpenCV's"), sides, strict=True):
+    for side, write in SIDES.items():
         with tempfile.TemporaryDirectory() as pictures:
-            write_frames(Path(pictures))
+            write(pairs, subsampling, Path(pictures), 1)
             picture = next(Path(pictures).glob("*.jpg"))
             decoded = cv2.imread(str(picture))
             if decoded is None:
                 raise ValueError(f"{picture} cannot be read")
-            notes.append(f"{name}: {picture.stat().st_size} bytes, PSNR {cv2.PSNR(reference, decoded):.2f} dB.")
+            notes.append(f"{side}: {picture.stat().st_size} bytes, PSNR {cv2.PSNR(reference, decoded):.2f} dB.")
     return notes
 
 
@@ -116,3 +137,7 @@ def make_scene() -> Pixels:
     pairs[:, 0::2, 1] = 128 + 40 * np.sin(x[:, ::2] / 211)
     pairs[:, 1::2, 1] = 128 + 40 * np.cos(y[:, ::2] / 173)
     return pairs
+
+
+if __name__ == "__main__":
+    print(spend(sys.argv[1], sys.argv[2], Path(sys.argv[3])))

@@ -30,16 +30,22 @@ def exif_of(record: FrameRecord, *, make: str = "", model: str = "", zone: tzinf
     comment = _comment(record).encode("ascii", "replace")
     form = _form(_ascii(make), _ascii(model), record.exposure_ns is not None, len(comment))
     seconds, nanoseconds = divmod(record.realtime_ns, NS_PER_S)
-    taken = datetime.fromtimestamp(seconds, UTC).astimezone(zone)
-    date = taken.strftime("%Y:%m:%d %H:%M:%S").encode("ascii")
-    offset = taken.strftime("%z")
-    values = [date, date, b"%09d" % nanoseconds, f"{offset[:3]}:{offset[3:5]}".encode("ascii"), comment]
+    date, offset = _date(seconds, zone)
+    values = [date, date, b"%09d" % nanoseconds, offset, comment]
     if record.exposure_ns is not None:
         values.append(form.rational.pack(*_rational(record.exposure_ns)))
     content = bytearray(form.content)
     for place, value in zip(form.places, values, strict=True):
         content[place : place + len(value)] = value
     return bytes(content)
+
+
+@lru_cache(maxsize=64)
+def _date(seconds: int, zone: tzinfo | None) -> tuple[bytes, bytes]:
+    """Date with time, and offset from UTC: the same for all pictures of a second."""
+    taken = datetime.fromtimestamp(seconds, UTC).astimezone(zone)
+    offset = taken.strftime("%z")
+    return taken.strftime("%Y:%m:%d %H:%M:%S").encode("ascii"), f"{offset[:3]}:{offset[3:5]}".encode("ascii")
 
 
 class _Form(NamedTuple):
