@@ -84,3 +84,12 @@ def test_a_last_band_of_one_line_is_avoided(monkeypatch):
     monkeypatch.setattr(bands, "_BAND_PIXELS", 128 * 1000)
     assert band_lines(1000, 257) == 96
     assert band_lines(1000, 256) == 128
+
+
+def test_arrays_that_are_split_into_do_not_lie_alike():
+    scratch = Scratch()
+    planes = list(yuv_bands(frame_of("YUYV", _noise(64, 64)), Levels.LIMITED, scratch, lines=32))
+    lie = {name: scratch.array(name, 1).ctypes.data % 64 for name in ("y", "chroma", "first", "second")}
+    assert planes
+    assert lie["y"] != lie["chroma"]
+    assert lie["first"] != lie["second"]
