@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import select
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
@@ -38,13 +38,13 @@ class State(enum.Enum):
     RELEASED = "released"
 
 
-ALLOWED: Mapping[str, frozenset[State]] = {
-    "prepare": frozenset({State.IDLE, State.PREPARED}),
-    "arm": frozenset({State.PREPARED}),
-    "take": frozenset({State.ARMED}),
-    "give back": frozenset({State.PREPARED, State.ARMED, State.FAULT}),
-    "expose": frozenset({State.PREPARED, State.ARMED}),
-    "disarm": frozenset({State.PREPARED, State.ARMED, State.FAULT}),
+ALLOWED: Mapping[str, tuple[State, ...]] = {
+    "prepare": (State.IDLE, State.PREPARED),
+    "arm": (State.PREPARED,),
+    "take": (State.ARMED,),
+    "give back": (State.PREPARED, State.ARMED, State.FAULT),
+    "expose": (State.PREPARED, State.ARMED),
+    "disarm": (State.PREPARED, State.ARMED, State.FAULT),
 }
 """The states in which each verb may be called; in any other it raises StateError."""
 
@@ -62,6 +62,19 @@ class Shot(NamedTuple):
     exposure_ns: int | None
     gain: int | None
     realtime_ns: int
+
+
+class Exposed(NamedTuple):
+    """A change of exposure the camera was told, and when."""
+
+    report: ExposureReport
+    light: Light
+    started_ns: int
+    done_ns: int
+
+
+def _nothing() -> None:
+    """What `arm` calls before STREAMON unless told otherwise."""
 
 
 class Session:
@@ -130,20 +143,35 @@ class Session:
         self.state = State.PREPARED
         return self.prepared
 
-    def arm(self) -> None:
+    def arm(self, enter: Callable[[], None] = _nothing) -> None:
         """Prove the exposure once more, queue the buffers and start streaming.
 
+        `enter` is called right before STREAMON; where it raises, the stream is not started.
         Raises StateError, ExposureNotProven (the stream is not started), UsbBandwidth, DeviceBusy, DeviceError.
         """
         self._require("arm")
         _, stream = self._parts()
         if self._locked is not None:
             prove_exposure(self.camera.node, self._locked)
+        enter()
         stream.start()
         self._poll.register(stream.fileno(), select.POLLIN)
         self._settling = self._to_settle
         self.fault = None
         self.state = State.ARMED
+
+    def fileno(self) -> int:
+        """The descriptor to poll while ARMED: readable when a frame waits."""
+        return self.camera.node.fd
+
+    def take_waiting(self, after_ns: int = 0) -> Shot | None:
+        """The next good frame of those that wait, or None; never blocks. Otherwise as `take`."""
+        self._require("take")
+        try:
+            return self._next(self._parts()[1], after_ns)
+        except AgentError as error:
+            self._fail(error)
+            raise
 
     def take(self, *, limit_ns: int, after_ns: int = 0) -> Shot:
         """Wait for the next good frame, no longer than `limit_ns`; give it back by `give_back`.
@@ -177,17 +205,31 @@ class Session:
 
         Raises StateError and what `lock_exposure` raises; a refused change leaves everything as it was.
         """
+        exposed = self.lock(exposure_ns, gain)
+        self.locked(exposed)
+        return exposed.report
+
+    def lock(self, exposure_ns: int, gain: GainRequest | None = None) -> Exposed:
+        """The slow half of `expose`: talks to the camera and changes nothing here, so another thread may run it.
+
+        Raises StateError and what `lock_exposure` raises. `locked` must be told the result.
+        """
         self._require("expose")
         started_ns = self._now_ns()
         report = lock_exposure(self.camera.node, exposure_ns, gain, self.camera.sensor)
-        self._locked = report
-        light, bound = Light(report.granted_ns, self._gain_value()), bound_frames(self.camera.sensor)
+        return Exposed(report, Light(report.granted_ns, self._gain_value()), started_ns, self._now_ns())
+
+    def locked(self, exposed: Exposed) -> None:
+        """The other half of `expose`: from now on the frames are looked at for the new exposure."""
+        self._locked = exposed.report
+        bound = bound_frames(self.camera.sensor)
         if self.state is State.ARMED:
-            self._in_force.change(light, set_started_ns=started_ns, set_done_ns=self._now_ns(), bound_frames=bound)
+            self._in_force.change(
+                exposed.light, set_started_ns=exposed.started_ns, set_done_ns=exposed.done_ns, bound_frames=bound
+            )
         else:
-            self._in_force.change_while_off(light)
+            self._in_force.change_while_off(exposed.light)
             self._to_settle = max(self._to_settle, bound)
-        return report
 
     def disarm(self) -> Stopped | None:
         """STREAMOFF; idempotent. Buffers stay mapped: `arm` starts again. None when the stream was off already.
@@ -196,10 +238,24 @@ class Session:
         """
         self._require("disarm")
         stopped = self._stop()
+        self.halted()
+        return stopped
+
+    def halt(self) -> Stopped:
+        """STREAMOFF and nothing else: may be called by another thread while the owner keeps its hands off.
+
+        `halted` must follow once it returned. Raises DeviceError when the driver refuses to stop.
+        """
+        return self._parts()[1].stop()
+
+    def halted(self) -> None:
+        """What `disarm` does once the stream is off."""
+        _, stream = self._parts()
+        with suppress(KeyError):
+            self._poll.unregister(stream.fileno())
         self.state = State.PREPARED
         if self._in_force.stream_stopped():
             self._to_settle = max(self._to_settle, bound_frames(self.camera.sensor))
-        return stopped
 
     def release(self) -> None:
         """Stop, unmap, put controls back if asked, close; idempotent. A step that fails does not keep the others."""
@@ -210,38 +266,38 @@ class Session:
 
     def _wait(self, deadline_ns: int, limit_ns: int, after_ns: int) -> Shot:
         _, stream = self._parts()
-        events = 0
+        while True:
+            remaining_ns = deadline_ns - self._now_ns()
+            # rounded up: a wait that ends early would spin through its last millisecond
+            found = self._poll.poll(max(-(-remaining_ns // NS_PER_MS), 0))
+            shot = self._next(stream, after_ns)
+            if shot is not None:
+                return shot
+            if found and found[0][1] & ~select.POLLIN:
+                raise self.broken()
+            if remaining_ns <= 0:
+                raise self.silent(limit_ns)
+
+    def _next(self, stream: Stream, after_ns: int) -> Shot | None:
         while True:
             frame = stream.dequeue()
-            if frame is not None:
-                events = 0
-                shot = self._look_at(stream, frame, after_ns)
-                if shot is not None:
-                    return shot
-            elif events & ~select.POLLIN:
-                raise self._broken(f"the queue of {self.camera.node.path} broke")
-            else:
-                events = self._poll_once(deadline_ns, limit_ns)
-
-    def _poll_once(self, deadline_ns: int, limit_ns: int) -> int:
-        remaining_ns = deadline_ns - self._now_ns()
-        if remaining_ns <= 0:
-            raise self._broken(f"{self.camera.node.path} gave no frame within {format_duration(limit_ns)}")
-        # rounded up: a wait that ends early would spin through its last millisecond
-        found = self._poll.poll(-(-remaining_ns // NS_PER_MS))
-        return found[0][1] if found else 0
+            if frame is None:
+                return None
+            shot = self._look_at(stream, frame, after_ns)
+            if shot is not None:
+                return shot
 
     def _look_at(self, stream: Stream, frame: Frame, after_ns: int) -> Shot | None:
         """The frame with what was in force on it; None when it is left out."""
         exposure_ns, gain = self._in_force.of(frame)
-        if self._settling > 0 or self._began_ns(frame, exposure_ns) < after_ns:
+        if self._settling > 0 or self.began_ns(frame, exposure_ns) < after_ns:
             self._settling = max(self._settling - 1, 0)
             stream.skip(frame)
             return None
         return Shot(frame, exposure_ns, gain, self._realtime_ns(frame.timestamp_ns))
 
-    def _began_ns(self, frame: Frame, exposure_ns: int | None) -> int:
-        """When the exposure of a frame began, at the earliest."""
+    def began_ns(self, frame: Frame, exposure_ns: int | None) -> int:
+        """When the exposure of a frame began, at the earliest; `exposure_ns` as its Shot has it."""
         if frame.timestamp_source == "soe":
             return frame.timestamp_ns
         prepared, _ = self._parts()
@@ -296,7 +352,15 @@ class Session:
             allowed=verbs,
         )
 
-    def _broken(self, problem: str) -> StreamFault:
+    def broken(self) -> StreamFault:
+        """The error for a queue that polls as broken while no frame waits."""
+        return self._fault_error(f"the queue of {self.camera.node.path} broke")
+
+    def silent(self, limit_ns: int) -> StreamFault:
+        """The error for a camera that gave no frame within `limit_ns`."""
+        return self._fault_error(f"{self.camera.node.path} gave no frame within {format_duration(limit_ns)}")
+
+    def _fault_error(self, problem: str) -> StreamFault:
         return StreamFault(
             problem,
             hint="start the stream again; if it comes back, unplug the camera and look into journalctl -k",

@@ -67,8 +67,9 @@ class LossLedger:
         self._first = False
         self._next = (sequence + 1) % _WRAP
         self._passed += gap + 1
-        self.losses[cause] += gap
-        self._since_delivery += gap
+        if gap:
+            self.losses[cause] += gap
+            self._since_delivery += gap
         return gap
 
     def deliver(self) -> int:

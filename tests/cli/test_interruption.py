@@ -5,6 +5,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import pytest
 from cli.outcome import SignalAt, assert_all_is_whole, assert_let_go
 
 from agent.cli.interruption import Interrupted, Interruption
+from agent.simulation.bench import uvc_profile
+from agent.simulation.faults import Faults
+from agent.simulation.kernel import SimulatedKernel
 from agent.v4l2.uapi import VIDIOC_DQBUF, VIDIOC_S_EXT_CTRLS, VIDIOC_STREAMOFF, VIDIOC_STREAMON, ControlID
 
 REPOSITORY = Path(__file__).parents[2]
@@ -67,11 +71,28 @@ def test_a_second_signal_does_not_wait(cli, kernel, tmp_path):
     assert_let_go(kernel)
 
 
-def test_a_camera_that_hangs_is_left_at_once(cli, kernel, tmp_path):
-    kernel.cameras[0].faults.frozen = True
-    result = capture(cli, tmp_path, SignalAt(kernel, VIDIOC_DQBUF), "--timeout", "1min")
-    assert result.code == 130
-    assert_let_go(kernel)
+class Hanging(Faults):
+    """A camera that hangs from the start; when its third frame should have been there, somebody presses Ctrl-C."""
+
+    asked = 0
+
+    @property
+    def frozen(self):
+        self.asked += 1
+        if self.asked == 3:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        return True
+
+    @frozen.setter
+    def frozen(self, _):
+        pass
+
+
+def test_a_camera_that_hangs_is_left_at_once(cli, tmp_path):
+    with SimulatedKernel([uvc_profile()], faults={0: Hanging()}) as kernel:
+        result = capture(cli, tmp_path, kernel, "--timeout", "1min")
+        assert result.code == 130
+        assert_let_go(kernel)
 
 
 def test_held_back_outside_of_waiting():
