@@ -15,6 +15,7 @@ from agent.clock import Clock, Correlation, ReadClock, monotonic_ns
 from agent.errors import AgentError, DeviceError, DeviceGone, StateError, StreamFault
 from agent.kernel import Kernel
 from agent.units import NS_PER_MS, NS_PER_S, format_duration
+from agent.v4l2.buffers import BufferPool
 from agent.v4l2.device import query_capabilities, require_capture
 from agent.v4l2.effect import Verdict, bound_frames
 from agent.v4l2.exposure import ExposureReport, lock_exposure, prove_exposure
@@ -115,6 +116,11 @@ class Session:
         self.release()
 
     @property
+    def pool(self) -> BufferPool:
+        """The buffers, from `prepare` to `release`. Raises StateError."""
+        return self._parts()[1].pool
+
+    @property
     def verdict(self) -> Verdict | None:
         """What is known of the last change of exposure while streaming; None when there was none."""
         return self._in_force.verdict
@@ -165,13 +171,13 @@ class Session:
         return self.camera.node.fd
 
     def take_waiting(self, after_ns: int = 0) -> Shot | None:
-        """The next good frame of those that wait, or None; never blocks. Otherwise as `take`."""
+        """The next good frame of those that wait, or None; never blocks.
+
+        Raises StateError, StreamFault when the queue breaks, DeviceGone. The stream is then left as it is: `halt` and
+        `halted` are the caller's, since a STREAMOFF may take its time.
+        """
         self._require("take")
-        try:
-            return self._next(self._parts()[1], after_ns)
-        except AgentError as error:
-            self._fail(error)
-            raise
+        return self._next(self._parts()[1], after_ns)
 
     def take(self, *, limit_ns: int, after_ns: int = 0) -> Shot:
         """Wait for the next good frame, no longer than `limit_ns`; give it back by `give_back`.

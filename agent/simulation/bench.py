@@ -130,3 +130,15 @@ def simulated_kernel(count: int = 2, *, clock: Clock | None = None) -> Simulated
 def with_large_sizes(profile: CameraProfile) -> CameraProfile:
     """The same camera, also with 3840x2160."""
     return replace(profile, sizes_px=(*profile.sizes_px, (3840, 2160)))
+
+
+def with_autofocus(profile: CameraProfile) -> CameraProfile:
+    """The same camera with a lens that is set by hand, or focuses once when told to."""
+    status = ControlID.AUTO_FOCUS_STATUS
+    focus = (
+        integer(ControlID.FOCUS_ABSOLUTE, "Focus, Absolute", 0, 250, 0, step=5),
+        button(ControlID.AUTO_FOCUS_START, "Auto Focus, Start"),
+        button(ControlID.AUTO_FOCUS_STOP, "Auto Focus, Stop"),
+        bitmask(status, "Auto Focus, Status", 0b111, 0, flags=_READ_ONLY | ControlFlag.VOLATILE),
+    )
+    return replace(profile, controls=(*profile.controls, *focus))

@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from agent.kernel import PROT_READ, Mapping
+from agent.simulation.autofocus import Autofocus
 from agent.simulation.clock import Clock
 from agent.simulation.control_spec import ControlSpec, Value
 from agent.simulation.controls import ControlSet
@@ -43,6 +44,7 @@ class SimulatedCamera:
     interval_s: Fraction
     crop: Rect
     controls: ControlSet
+    autofocus: Autofocus
     sensor: Sensor
 
     def __init__(
@@ -227,6 +229,7 @@ class SimulatedCamera:
         if timing is not None and ControlID.VBLANK in live:
             self._set_interval(timing.interval_s(self.controls.number(ControlID.VBLANK)))
             live.add(self.profile.optics.exposure_id)
+        self.autofocus.follow(live)
         numbers = {control_id: self.controls.number(control_id) for control_id in live if control_id in self._light_ids}
         self.sensor.follow(numbers, None if self.stream is None else self.stream.exposure.sequence)
 
@@ -283,6 +286,7 @@ class SimulatedCamera:
         self.controls = ControlSet(profile.controls, profile.clusters, self._live, self._announce)
         light_ids = (optics.exposure_id, optics.gain_id, optics.extra_gain_id, optics.auto_id)
         self._light_ids = {control_id for control_id in light_ids if control_id is not None}
+        self.autofocus = Autofocus(self.clock, self.faults)
         self.sensor = Sensor(optics, {control_id: self.controls.number(control_id) for control_id in self._light_ids})
         if profile.timing is not None:
             with self.lock:
@@ -291,6 +295,8 @@ class SimulatedCamera:
     def _live(self, control_id: int) -> int | None:
         if control_id == self.profile.counter_id:
             return 0 if self.stream is None else self.stream.exposure.sequence
+        if control_id == ControlID.AUTO_FOCUS_STATUS:
+            return self.autofocus.status()
         return self.sensor.live(control_id)
 
     def _announce(self, spec: ControlSpec, value: Value, changes: int, origin: Any) -> None:

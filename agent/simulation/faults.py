@@ -24,6 +24,14 @@ class StampFault(enum.Enum):
     """V4L2_BUF_FLAG_TIMESTAMP_UNKNOWN, stamp 0."""
 
 
+class FocusFault(enum.Enum):
+    """What is wrong with the autofocus. That it does not begin at all: its button among the `dead_controls`."""
+
+    NONE = enum.auto()
+    NEVER_ENDS = enum.auto()
+    FAILS = enum.auto()
+
+
 class Gate:
     """Holds those who pass until it is opened, or for `for_ns` each. Shared freely between threads."""
 
@@ -61,6 +69,7 @@ class Faults:
         self.short_frames: Container[int] = NEVER
         """Delivered with half of the bytes."""
         self.stamp = StampFault.NONE
+        self.focus = FocusFault.NONE
         self.frozen = False
         """No frame is finished and none is counted: the camera hangs."""
         self.unplug_at_frame: int | None = None

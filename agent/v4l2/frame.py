@@ -33,3 +33,8 @@ class Frame:
     uncertainty_ns: int
     dequeued_ns: int
     lost_before: int
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes in use, of all planes."""
+        return sum(plane.nbytes for plane in self.planes)

@@ -51,7 +51,7 @@ class Stream:
         read_monotonic_ns: ReadClock = monotonic_ns,
     ) -> None:
         self._node = node
-        self._pool = pool
+        self.pool = pool
         self._judge = judge
         self.ledger = ledger or LossLedger()
         self._now_ns = read_monotonic_ns
@@ -203,7 +203,7 @@ class Stream:
             self._bracket(self._cpu.begin, index)
         return Frame(
             index,
-            self._pool.format,
+            self.pool.format,
             planes,
             sequence,
             stamp.timestamp_ns,
@@ -233,7 +233,7 @@ class Stream:
         return self._views(index, tuple((plane.data_offset, plane.bytesused) for plane in filled))
 
     def _views(self, index: int, extents: Sequence[tuple[int, int]]) -> tuple[NDArray[np.uint8], ...] | None:
-        planes = self._pool.buffers[index].planes
+        planes = self.pool.buffers[index].planes
         for (offset, used), plane, needed in zip(extents, planes, self._needed, strict=True):
             if used > plane.view.size or used <= offset or used - offset < needed:
                 return None
@@ -261,7 +261,7 @@ class Stream:
         self._node.call(uapi.VIDIOC_QBUF, buffer)
 
     def _bracket(self, access: Callable[[int], None], index: int) -> None:
-        for plane in self._pool.buffers[index].planes:
+        for plane in self.pool.buffers[index].planes:
             if plane.shared_as_dmabuf and plane.dmabuf is not None:
                 try:
                     access(plane.dmabuf)

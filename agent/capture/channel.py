@@ -1,0 +1,296 @@
+"""The command socket between a parent and its capture process: bounded, never blocking, cancels first."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+from collections import deque
+from typing import Any, NamedTuple
+
+from agent.capture.messages import CANCEL, PACKET_BYTES, Command, decode, encode
+from agent.errors import AgentError
+
+LARGEST_BYTES = 64 * 1024 * 1024
+"""No message is larger, in a packet or beside it: some 200,000 plans."""
+_QUEUE_MESSAGES = 4096
+_QUEUE_BYTES = LARGEST_BYTES
+_BACKLOG_PACKETS = 4096
+_READS = 1024
+"""Packets taken off the socket in one turn at most; a socket buffer of the default size holds fewer."""
+_UNREADABLE = (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, TypeError, ValueError)
+"""What pickle raises on bytes it cannot make sense of (its documentation names these)."""
+
+
+class ChannelFull(AgentError):
+    """The other end does not read: the message was not sent, and nothing that waited was lost."""
+
+    code = "channel_full"
+
+
+class ChannelBroken(AgentError):
+    """The other end sent what is no message of ours."""
+
+    code = "channel_broken"
+
+
+class Received(NamedTuple):
+    """A message as it arrived. `number` orders commands as they were asked: its own id, 0 where it has none.
+
+    Cancels overtake; so a command whose number is below that of a cancel was asked before it.
+    """
+
+    number: int
+    message: Any
+
+
+class _Packet(NamedTuple):
+    """Bytes to send; `memory` is the memfd that holds them when a packet cannot, -1 for none."""
+
+    data: bytes
+    memory: int
+    size_bytes: int
+
+
+class Channel:
+    """One end of the socket pair; it owns the socket. A context manager; not for sharing between threads.
+
+    `drain` when `fileno()` is readable, `flush` when it is writable and `wants_write` says so. What is sent after the
+    other end has gone is discarded: nobody is left to read it.
+    """
+
+    def __init__(self, end: socket.socket, *, queue_messages: int = _QUEUE_MESSAGES) -> None:
+        """`queue_messages`: how many messages may wait to be sent, and as many cancels; events get half of that."""
+        end.setblocking(False)
+        self._socket = end
+        self._queue_messages = queue_messages
+        self._cancels: deque[_Packet] = deque()
+        self._outgoing: deque[_Packet] = deque()
+        self._outgoing_bytes = 0
+        self._backlog: deque[bytes] = deque()
+        self._backlog_bytes = 0
+        self._buffer = bytearray(PACKET_BYTES + 1)
+        self.closed = False
+        """The other end has gone, and all it said was handed out."""
+        self.dropped = 0
+        """Events that were not sent because the other end does not read."""
+        self._ended = False
+        self._deaf = False
+
+    def __enter__(self) -> Channel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def fileno(self) -> int:
+        """The descriptor to poll; -1 after release."""
+        return self._socket.fileno()
+
+    @property
+    def wants_write(self) -> bool:
+        """Messages wait: poll for writing, then `flush`."""
+        return bool(self._cancels or self._outgoing)
+
+    @property
+    def congested(self) -> bool:
+        """The other end reads too slowly: half of the queue is full. Events are dropped until it has caught up."""
+        return len(self._outgoing) >= self._queue_messages // 2
+
+    @property
+    def waiting(self) -> bool:
+        """Commands were read and not handed out yet: call `drain` again without polling."""
+        return bool(self._backlog)
+
+    def send(self, message: Any) -> None:
+        """Send a command or an answer, or queue it; cancels overtake. Raises ChannelFull: then it was not sent."""
+        self._put(message)
+
+    def offer(self, event: Any) -> bool:
+        """Send an event unless the queue is half full: then it is dropped and counted, and the answer is False."""
+        if self.congested:
+            self.dropped += 1
+            return False
+        try:
+            self._put(event)
+        except ChannelFull:
+            self.dropped += 1
+            return False
+        return True
+
+    def flush(self) -> bool:
+        """Send what waits, as far as the other end takes it; True when nothing waits any more."""
+        for queue in (self._cancels, self._outgoing):
+            while queue:
+                if not self._send_now(queue[0]):
+                    return False
+                self._forget(queue.popleft())
+        return True
+
+    def drain(self, bound: int) -> list[Received]:
+        """All cancels that have arrived, then at most `bound` other messages in their order. Raises ChannelBroken."""
+        self._read()
+        received = self._take_cancels()
+        for _ in range(min(bound, len(self._backlog))):
+            received.append(self._decode(self._pop()))
+        self.closed = self._ended and not self._backlog
+        return received
+
+    def receive(self) -> Received | None:
+        """The next message as it was sent, overtaken by nothing; None when none waits. Raises ChannelBroken."""
+        if not self._backlog:
+            self._read()
+        received = self._decode(self._pop()) if self._backlog else None
+        self.closed = self._ended and not self._backlog
+        return received
+
+    def release(self) -> None:
+        """Close the socket and forget what waits; idempotent."""
+        self._discard()
+        self._socket.close()
+
+    def _put(self, message: Any) -> None:
+        data = encode(message)
+        queue = self._cancels if data[0] == CANCEL else self._outgoing
+        if len(queue) >= self._queue_messages or self._outgoing_bytes + len(data) > _QUEUE_BYTES:
+            raise self._full()
+        if self._deaf:
+            return
+        packet = _Packet(data, -1, len(data)) if len(data) <= PACKET_BYTES else _in_memory(data)
+        queue.append(packet)
+        self._outgoing_bytes += packet.size_bytes
+        if len(queue) == 1:
+            self.flush()
+
+    def _send_now(self, packet: _Packet) -> bool:
+        try:
+            if packet.memory < 0:
+                self._socket.send(packet.data, socket.MSG_NOSIGNAL)
+            else:
+                socket.send_fds(self._socket, [packet.data], [packet.memory], socket.MSG_NOSIGNAL)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:  # EPIPE, ECONNRESET: the other end has gone; what it said before can still be read
+            self._deaf = True
+        return True
+
+    def _forget(self, packet: _Packet) -> None:
+        self._outgoing_bytes -= packet.size_bytes
+        if packet.memory >= 0:
+            os.close(packet.memory)
+
+    def _discard(self) -> None:
+        for queue in (self._cancels, self._outgoing):
+            while queue:
+                self._forget(queue.popleft())
+
+    def _read(self) -> None:
+        for _ in range(_READS):
+            full = len(self._backlog) >= _BACKLOG_PACKETS or self._backlog_bytes >= LARGEST_BYTES
+            if self._ended or full:
+                return
+            packet = self._receive()
+            if packet is None:
+                return
+            self._backlog.append(packet)
+            self._backlog_bytes += len(packet)
+
+    def _receive(self) -> bytes | None:
+        """One packet; None when none waits. The end of the connection is kept in mind."""
+        while True:
+            try:
+                size, fds, _, _ = _receive_into(self._socket, self._buffer)
+            except (BlockingIOError, InterruptedError):
+                return None
+            except ConnectionResetError:
+                # the other end died with commands unread: said once, and what it had sent is still there after it
+                continue
+            if size == 0 and not fds:
+                self._ended = True
+                return None
+            return self._whole(size, fds)
+
+    def _whole(self, size: int, fds: list[int]) -> bytes:
+        if fds:
+            return _read_memory(fds)
+        if size > PACKET_BYTES:
+            raise _broken(f"a packet of more than {PACKET_BYTES} bytes")
+        return bytes(memoryview(self._buffer)[:size])
+
+    def _take_cancels(self) -> list[Received]:
+        if not any(packet[0] == CANCEL for packet in self._backlog):
+            return []
+        cancels = [packet for packet in self._backlog if packet[0] == CANCEL]
+        self._backlog = deque(packet for packet in self._backlog if packet[0] != CANCEL)
+        self._backlog_bytes -= sum(map(len, cancels))
+        return [self._decode(packet) for packet in cancels]
+
+    def _pop(self) -> bytes:
+        packet = self._backlog.popleft()
+        self._backlog_bytes -= len(packet)
+        return packet
+
+    def _decode(self, packet: bytes) -> Received:
+        try:
+            message = decode(packet)
+        except _UNREADABLE as error:
+            raise _broken(f"a packet that cannot be read ({error})") from error
+        return Received(message.id if isinstance(message, Command) else 0, message)
+
+    def _full(self) -> ChannelFull:
+        waiting = len(self._cancels) + len(self._outgoing)
+        return ChannelFull(
+            f"the other end of the command socket does not read: {waiting} messages wait for it",
+            hint="ask again when the capture process answers; one that hangs is replaced by itself",
+            waiting=waiting,
+            waiting_bytes=self._outgoing_bytes,
+        )
+
+
+def open_pair() -> tuple[Channel, socket.socket]:
+    """Our end, and the other one to be handed to a child and then closed here."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    return Channel(ours), theirs
+
+
+def attach(fd: int) -> Channel:
+    """The end of the pair that was inherited as `fd`; the channel owns it from now on."""
+    return Channel(socket.socket(fileno=fd))
+
+
+def _in_memory(data: bytes) -> _Packet:
+    """A packet of the kind byte alone, and the message in a memfd that goes with it."""
+    memory = os.memfd_create("message", os.MFD_CLOEXEC)
+    with open(memory, "wb", closefd=False) as file:
+        file.write(data)
+    return _Packet(data[:1], memory, len(data))
+
+
+def _read_memory(fds: list[int]) -> bytes:
+    """The message in the memfd that came with a packet; closes what came."""
+    try:
+        size = os.fstat(fds[0]).st_size
+        if not 0 < size <= LARGEST_BYTES:
+            raise _broken(f"a message of {size} bytes")
+        return os.pread(fds[0], size, 0)
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+def _receive_into(end: socket.socket, buffer: bytearray) -> tuple[int, list[int], int, Any]:
+    """socket.recv_fds without its copy of the bytes, and with descriptors that are not inherited by children."""
+    size, ancillary, flags, address = end.recvmsg_into([buffer], socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
+    fds = [
+        int.from_bytes(data[:4], "little", signed=True)
+        for level, kind, data in ancillary
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS
+    ]
+    return size, fds, flags, address
+
+
+def _broken(what: str) -> ChannelBroken:
+    return ChannelBroken(
+        f"the other end of the command socket sent {what}",
+        hint="both ends must be of the same version: restart the agent",
+    )

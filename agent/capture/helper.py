@@ -1,0 +1,142 @@
+"""A thread for calls that may block in a driver, so that the loop never does (mission row G6).
+
+One job at a time. The job runs in the thread; its outcome is handed out in the loop, which is woken by an eventfd.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from agent.errors import AgentError
+
+Job = Callable[[], Any]
+
+
+class Outcome(NamedTuple):
+    """How a job ended: its result, or the error it raised."""
+
+    result: Any
+    error: AgentError | None
+
+
+class HelperDied(AgentError):
+    """A job raised what no job should: a defect of ours. Its traceback is on stderr."""
+
+    code = "helper_died"
+
+
+Then = Callable[[Outcome], None]
+
+
+class Helper(Protocol):
+    """Where jobs run."""
+
+    def submit(self, job: Job, then: Then) -> None:
+        """Run `job` elsewhere, then `then(outcome)` in the loop. One at a time: a second one raises RuntimeError."""
+        ...
+
+    def start(self) -> None:
+        """Make ready for the first job, so that it does not wait for that."""
+        ...
+
+    def release(self) -> bool:
+        """End the thread; False when a job still hangs in it, which nobody can end."""
+        ...
+
+
+class Doorbell:
+    """Outcomes on their way to the loop, and the eventfd that wakes it. Threads put, the loop collects."""
+
+    def __init__(self) -> None:
+        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._waiting: deque[tuple[Then, Outcome]] = deque()
+        self._open = True
+
+    def fileno(self) -> int:
+        """Readable when outcomes wait."""
+        return self.fd
+
+    def put(self, then: Then, outcome: Outcome) -> None:
+        """Have `then(outcome)` called in the loop."""
+        self._waiting.append((then, outcome))
+        if self._open:
+            os.eventfd_write(self.fd, 1)
+
+    def collect(self) -> int:
+        """Call what waits; how many it was."""
+        try:
+            os.eventfd_read(self.fd)
+        except BlockingIOError:
+            return 0
+        count = 0
+        while self._waiting:
+            then, outcome = self._waiting.popleft()
+            then(outcome)
+            count += 1
+        return count
+
+    def release(self) -> None:
+        """Close the eventfd; idempotent. Threads that hang must not ring it afterwards, so it must be done last."""
+        if self._open:
+            self._open = False
+            os.close(self.fd)
+
+
+class HelperThread:
+    """A `Helper` with a thread of its own, started with the first job. Owned by the loop."""
+
+    def __init__(self, name: str, bell: Doorbell) -> None:
+        self._name = name
+        self._bell = bell
+        self._jobs: queue.SimpleQueue[tuple[Job, Then] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._busy = False
+
+    def submit(self, job: Job, then: Then) -> None:
+        """Run `job` in the thread."""
+        if self._busy:
+            raise RuntimeError(f"{self._name} has a job already")
+        self._busy = True
+        if self._thread is None:
+            self.start()
+        self._jobs.put((job, then))
+
+    def start(self) -> None:
+        """Start the thread before the first job, so that the job does not wait for it."""
+        if self._thread is None:
+            # daemon: one that hangs in the kernel must not keep the process from ending
+            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._thread.start()
+
+    def release(self) -> bool:
+        """End the thread if it is not stuck in a job."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return True
+        self._jobs.put(None)
+        thread.join(0 if self._busy else None)
+        return not thread.is_alive()
+
+    def _run(self) -> None:
+        while (entry := self._jobs.get()) is not None:
+            job, then = entry
+            died = HelperDied(f"{self._name} died", hint="report it, with the traceback in the log")
+            outcome = Outcome(None, died)
+            try:
+                outcome = Outcome(job(), None)
+            except AgentError as error:
+                outcome = Outcome(None, error)
+            finally:
+                self._bell.put(self._finish(then), outcome)
+
+    def _finish(self, then: Then) -> Then:
+        def finish(outcome: Outcome) -> None:
+            self._busy = False
+            then(outcome)
+
+        return finish

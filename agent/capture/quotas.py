@@ -1,0 +1,73 @@
+"""The token buckets a tick has to pass: the agent's, its camera's, its plan's and its client's (mission row H2).
+
+The page of buckets is one for all capture processes, made by the supervisor, which defines the named ones. Their order
+is the same everywhere: the position of a name in `GroupOrder.quotas`. Behind them each group has room for its plans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from agent.errors import InputError
+from agent.schedule.account import Refusal
+from agent.schedule.quota import Buckets, Limit
+
+
+class QuotaUnknown(InputError):
+    """No limit of this name was set up. Details: bucket, allowed."""
+
+    code = "quota_unknown"
+
+
+class Toll(NamedTuple):
+    """The buckets of one plan, and what a refusal of each is counted as; empty: nothing limits it."""
+
+    buckets: tuple[int, ...]
+    refusals: Mapping[int, Refusal]
+
+
+_FREE = Toll((), {})
+
+
+class Quotas:
+    """One group's view of the buckets. `base`: the bucket of its first plan."""
+
+    def __init__(self, buckets: Buckets, names: Mapping[str, Limit], base: int) -> None:
+        """Without limits every toll is free."""
+        self._buckets = buckets
+        self._index = {name: place for place, name in enumerate(names)}
+        self._base = base
+        self._plans: dict[str, int] = {}
+
+    def toll(self, camera: str, client: str) -> Toll:
+        """What a plan of this camera and client has to pass besides its own quota."""
+        wanted = (("agent", Refusal.AGENT), (f"camera/{camera}", Refusal.CAMERA), (f"client/{client}", Refusal.CLIENT))
+        found = {self._index[name]: refusal for name, refusal in wanted if name in self._index}
+        return Toll(tuple(found), found) if found else _FREE
+
+    def toll_of_plan(self, camera: str, client: str, name: str, slot: int, limit: Limit, now_ns: int) -> Toll:
+        """The same with a quota of its own, which is defined anew. Raises QuotaError."""
+        shared = self.toll(camera, client)
+        index = self._base + slot
+        self._buckets.define(index, limit, now_ns)
+        self._plans[name] = index
+        return Toll((*shared.buckets, index), {**shared.refusals, index: Refusal.PLAN})
+
+    def pass_(self, toll: Toll, now_ns: int) -> Refusal | None:
+        """Take one token of each bucket, or none: None, or whose limit refused."""
+        refused = self._buckets.take(toll.buckets, now_ns)
+        return None if refused is None else toll.refusals[refused]
+
+    def set_limit(self, name: str, limit: Limit, now_ns: int) -> None:
+        """Change a limit for all processes at once. Raises QuotaUnknown, QuotaError."""
+        index = self._plans.get(name.removeprefix("plan/")) if name.startswith("plan/") else self._index.get(name)
+        if index is None:
+            known = [*self._index, *(f"plan/{plan}" for plan in self._plans)]
+            raise QuotaUnknown(
+                f"there is no limit {name}",
+                hint=f"limits that can be changed: {', '.join(known[:20]) or 'none was set up'}",
+                bucket=name,
+                allowed=known,
+            )
+        self._buckets.set_limit(index, limit, now_ns)
