@@ -12,13 +12,33 @@ NS_PER_US = 1_000
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 
-_DURATION = {"ns": 1, "us": NS_PER_US, "µs": NS_PER_US, "ms": NS_PER_MS, "s": NS_PER_S, "min": 60 * NS_PER_S}
+_DURATION = {
+    "ns": 1,
+    "us": NS_PER_US,
+    "µs": NS_PER_US,
+    "ms": NS_PER_MS,
+    "s": NS_PER_S,
+    "min": 60 * NS_PER_S,
+    "h": 3600 * NS_PER_S,
+    "d": 24 * 3600 * NS_PER_S,
+}
 _SIZE = {"B": 1, "kB": 1000, "MB": 1000**2, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
-_QUANTITY = re.compile(r"\s*([+-]?\d+(?:\.\d*)?|[+-]?\.\d+)\s*([^\s\d]*)\s*")
+_QUANTITY = re.compile(r"\s*([+-]?[0-9]+(?:\.[0-9]*)?|[+-]?\.[0-9]+)\s*([^\s\d]*)\s*")
+_RATE = re.compile(r"[0-9]{1,18}(\.[0-9]{0,18}|/[0-9]{1,18})?|\.[0-9]{1,18}")
+"""Digits are counted before they are converted: `1e999999999` would otherwise be worked out in full."""
+_SIZE_PX = re.compile(r"\s*([1-9][0-9]{0,8})\s*[xX×]\s*([1-9][0-9]{0,8})\s*")
+_LONGEST = 64
+_LARGEST = 2**63 - 1
+"""What 64 bits hold: in nanoseconds 292 years."""
 
 
 def _parse(text: str, units: dict[str, int], what: str, example: str) -> int:
     allowed = ", ".join(units)
+    if len(text) > _LONGEST:
+        shown = f"{text[:20]}..."
+        raise QuantityError(
+            f"{shown!r} is not a {what}: it is too long", hint=f"write it shorter, such as {example} (units: {allowed})"
+        )
     match = _QUANTITY.fullmatch(text)
     if match is None:
         raise QuantityError(
@@ -32,8 +52,12 @@ def _parse(text: str, units: dict[str, int], what: str, example: str) -> int:
             hint=f"write it with one of {allowed}, such as {example}",
             allowed=list(units),
         )
-    value = Decimal(number) * units[unit]
-    if value != int(value):
+    value = Fraction(number) * units[unit]
+    if abs(value) > _LARGEST:
+        raise QuantityError(
+            f"the {what} {text!r} is more than can be counted", hint=f"write less, such as {example} (units: {allowed})"
+        )
+    if value.denominator != 1:
         raise QuantityError(
             f"the {what} {text!r} is finer than the smallest unit", hint=f"use a whole number of {next(iter(units))}"
         )
@@ -41,7 +65,10 @@ def _parse(text: str, units: dict[str, int], what: str, example: str) -> int:
 
 
 def parse_duration_ns(text: str) -> int:
-    """`8ms`, `250us`, `1.5s` in whole nanoseconds. Raises QuantityError without a unit or with an unknown one."""
+    """`8ms`, `250us`, `1.5s`, `6h`, `1d` (24 hours) in whole nanoseconds.
+
+    Raises QuantityError without a unit, with an unknown one, for parts of a nanosecond and for more than 64 bits hold.
+    """
     return _parse(text, _DURATION, "duration", "8ms or 250us")
 
 
@@ -60,13 +87,22 @@ def parse_rate(text: str) -> Fraction:
 
     Raises QuantityError when it is not a positive number.
     """
+    number = text.strip().removesuffix("fps").strip()
     try:
-        rate = Fraction(text.removesuffix("fps").strip())
-    except (ValueError, ZeroDivisionError):
+        rate = Fraction(number) if _RATE.fullmatch(number) else Fraction(0)
+    except ZeroDivisionError:
         rate = Fraction(0)
     if rate <= 0:
         raise QuantityError(f"{text!r} is not a frame rate", hint="write frames per second, such as 30 or 30000/1001")
     return rate
+
+
+def parse_size_px(text: str) -> tuple[int, int]:
+    """`640x480` as width and height. Raises QuantityError."""
+    match = _SIZE_PX.fullmatch(text)
+    if match is None:
+        raise QuantityError(f"{text!r} is not a frame size", hint="write width and height in pixels, such as 640x480")
+    return int(match[1]), int(match[2])
 
 
 def format_duration(duration_ns: int) -> str:

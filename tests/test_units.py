@@ -12,6 +12,7 @@ from agent.units import (
     parse_duration_ns,
     parse_rate,
     parse_size_bytes,
+    parse_size_px,
 )
 
 
@@ -24,6 +25,10 @@ from agent.units import (
         ("1.5s", 1_500_000_000),
         (".5ms", 500_000),
         ("3ns", 3),
+        ("2min", 120_000_000_000),
+        ("6h", 21_600_000_000_000),
+        ("1.5 d", 129_600_000_000_000),
+        ("9223372036854775807ns", 2**63 - 1),
     ],
 )
 def test_durations(text, ns):
@@ -33,7 +38,9 @@ def test_durations(text, ns):
 @pytest.mark.parametrize(
     ("text", "says"),
     [("8", "no unit"), ("8parsec", "unknown unit 'parsec'"), ("ms", "not a duration"), ("", "not a duration"),
-     ("0.5ns", "finer than"), ("8 m s", "not a duration"), ("1e3ms", "not a duration")],
+     ("0.5ns", "finer than"), ("1.0000000000000000000000000000000000001s", "finer than"), ("1day", "unknown unit 'day'"),
+     ("9223372036854775808ns", "more than can be counted"), ("9" * 5000 + "s", "too long"), ("٣s", "not a duration"),
+     ("8 m s", "not a duration"), ("1e3ms", "not a duration")],
 )  # fmt: skip
 def test_a_bad_duration_says_what_to_write(text, says):
     with pytest.raises(QuantityError, match=says) as caught:
@@ -62,7 +69,18 @@ def test_rates_are_exact(text, rate):
     assert parse_rate(text) == rate
 
 
-@pytest.mark.parametrize("text", ["0", "-5", "1/0", "fast", ""])
+@pytest.mark.parametrize("text", ["0", "-5", "1/0", "fast", "", "1e999999999", "9" * 5000, "1/" + "9" * 5000])
 def test_a_rate_must_be_positive(text):
     with pytest.raises(QuantityError, match="not a frame rate"):
         parse_rate(text)
+
+
+def test_frame_sizes():
+    assert parse_size_px("640x480") == parse_size_px(" 640 X 480 ") == (640, 480)
+
+
+@pytest.mark.parametrize("text", ["640", "0x480", "640x", "-640x480", "640x480x3", "1" + "0" * 5000 + "x1", ""])
+def test_a_bad_frame_size_says_what_to_write(text):
+    with pytest.raises(QuantityError, match="not a frame size") as caught:
+        parse_size_px(text)
+    assert "640x480" in caught.value.hint

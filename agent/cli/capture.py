@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.options import above_zero, assignments, json_option, parse_size_px, quantity, simulate_option
-from agent.units import parse_duration_ns, parse_rate, parse_size_bytes
+from agent.cli.options import above_zero, assignments, json_option, quantity, simulate_option
+from agent.units import parse_duration_ns, parse_rate, parse_size_bytes, parse_size_px
 
 if TYPE_CHECKING:
     from agent.capture.settings import Settings

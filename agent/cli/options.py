@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -51,14 +50,6 @@ def above_zero(parse: Callable[[str], int]) -> Callable[[str], int]:
         return value
 
     return parse_above_zero
-
-
-def parse_size_px(text: str) -> tuple[int, int]:
-    """`640x480` as width and height. Raises QuantityError."""
-    match = re.fullmatch(r"\s*([1-9]\d*)\s*[xX×]\s*([1-9]\d*)\s*", text)
-    if match is None:
-        raise QuantityError(f"{text!r} is not a frame size", hint="write width and height in pixels, such as 640x480")
-    return int(match[1]), int(match[2])
 
 
 def assignments(_context: click.Context, parameter: click.Parameter, texts: Sequence[str]) -> dict[str, str]:
