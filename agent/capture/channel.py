@@ -9,12 +9,11 @@ from collections import deque
 from typing import Any, NamedTuple
 
 from agent.capture.messages import CANCEL, PACKET_BYTES, Command, decode, encode
-from agent.errors import AgentError
+from agent.capture.packets import LARGEST_BYTES, Packet, broken, in_memory, read_memory, receive_into
+from agent.errors import AgentError, InputError
 
-LARGEST_BYTES = 64 * 1024 * 1024
-"""No message is larger, in a packet or beside it: some 200,000 plans."""
 _QUEUE_MESSAGES = 4096
-_QUEUE_BYTES = LARGEST_BYTES
+_QUEUE_BYTES = 2 * LARGEST_BYTES
 _BACKLOG_PACKETS = 4096
 _READS = 1024
 """Packets taken off the socket in one turn at most; a socket buffer of the default size holds fewer."""
@@ -28,10 +27,10 @@ class ChannelFull(AgentError):
     code = "channel_full"
 
 
-class ChannelBroken(AgentError):
-    """The other end sent what is no message of ours."""
+class MessageTooLarge(InputError):
+    """One message is larger than any may be. Details: size_bytes, allowed."""
 
-    code = "channel_broken"
+    code = "message_too_large"
 
 
 class Received(NamedTuple):
@@ -42,14 +41,6 @@ class Received(NamedTuple):
 
     number: int
     message: Any
-
-
-class _Packet(NamedTuple):
-    """Bytes to send; `memory` is the memfd that holds them when a packet cannot, -1 for none."""
-
-    data: bytes
-    memory: int
-    size_bytes: int
 
 
 class Channel:
@@ -64,8 +55,10 @@ class Channel:
         end.setblocking(False)
         self._socket = end
         self._queue_messages = queue_messages
-        self._cancels: deque[_Packet] = deque()
-        self._outgoing: deque[_Packet] = deque()
+        # unix(7): a packet that the send buffer cannot hold is refused for ever; net.core.wmem_default may be small
+        self._packet_bytes = min(PACKET_BYTES, end.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2)
+        self._cancels: deque[Packet] = deque()
+        self._outgoing: deque[Packet] = deque()
         self._outgoing_bytes = 0
         self._backlog: deque[bytes] = deque()
         self._backlog_bytes = 0
@@ -75,7 +68,6 @@ class Channel:
         self.dropped = 0
         """Events that were not sent because the other end does not read."""
         self._ended = False
-        self._deaf = False
 
     def __enter__(self) -> Channel:
         return self
@@ -151,18 +143,23 @@ class Channel:
 
     def _put(self, message: Any) -> None:
         data = encode(message)
+        if len(data) > LARGEST_BYTES:
+            raise _too_large(message, len(data))
         queue = self._cancels if data[0] == CANCEL else self._outgoing
-        if len(queue) >= self._queue_messages or self._outgoing_bytes + len(data) > _QUEUE_BYTES:
+        if not self._has_room(queue, data):
+            self.flush()
+        if not self._has_room(queue, data):
             raise self._full()
-        if self._deaf:
-            return
-        packet = _Packet(data, -1, len(data)) if len(data) <= PACKET_BYTES else _in_memory(data)
+        packet = Packet(data, -1, len(data)) if len(data) <= self._packet_bytes else in_memory(data)
         queue.append(packet)
         self._outgoing_bytes += packet.size_bytes
         if len(queue) == 1:
             self.flush()
 
-    def _send_now(self, packet: _Packet) -> bool:
+    def _has_room(self, queue: deque[Packet], data: bytes) -> bool:
+        return len(queue) < self._queue_messages and self._outgoing_bytes + len(data) <= _QUEUE_BYTES
+
+    def _send_now(self, packet: Packet) -> bool:
         try:
             if packet.memory < 0:
                 self._socket.send(packet.data, socket.MSG_NOSIGNAL)
@@ -170,11 +167,12 @@ class Channel:
                 socket.send_fds(self._socket, [packet.data], [packet.memory], socket.MSG_NOSIGNAL)
         except (BlockingIOError, InterruptedError):
             return False
-        except OSError:  # EPIPE, ECONNRESET: the other end has gone; what it said before can still be read
-            self._deaf = True
+        except ConnectionError:
+            # the other end has gone: nobody is left to read this; what it said before can still be read
+            return True
         return True
 
-    def _forget(self, packet: _Packet) -> None:
+    def _forget(self, packet: Packet) -> None:
         self._outgoing_bytes -= packet.size_bytes
         if packet.memory >= 0:
             os.close(packet.memory)
@@ -199,7 +197,7 @@ class Channel:
         """One packet; None when none waits. The end of the connection is kept in mind."""
         while True:
             try:
-                size, fds, _, _ = _receive_into(self._socket, self._buffer)
+                size, fds, _, _ = receive_into(self._socket, self._buffer)
             except (BlockingIOError, InterruptedError):
                 return None
             except ConnectionResetError:
@@ -212,9 +210,9 @@ class Channel:
 
     def _whole(self, size: int, fds: list[int]) -> bytes:
         if fds:
-            return _read_memory(fds)
+            return read_memory(fds)
         if size > PACKET_BYTES:
-            raise _broken(f"a packet of more than {PACKET_BYTES} bytes")
+            raise broken(f"a packet of more than {PACKET_BYTES} bytes")
         return bytes(memoryview(self._buffer)[:size])
 
     def _take_cancels(self) -> list[Received]:
@@ -234,7 +232,7 @@ class Channel:
         try:
             message = decode(packet)
         except _UNREADABLE as error:
-            raise _broken(f"a packet that cannot be read ({error})") from error
+            raise broken(f"a packet that cannot be read ({error})") from error
         return Received(message.id if isinstance(message, Command) else 0, message)
 
     def _full(self) -> ChannelFull:
@@ -258,39 +256,10 @@ def attach(fd: int) -> Channel:
     return Channel(socket.socket(fileno=fd))
 
 
-def _in_memory(data: bytes) -> _Packet:
-    """A packet of the kind byte alone, and the message in a memfd that goes with it."""
-    memory = os.memfd_create("message", os.MFD_CLOEXEC)
-    with open(memory, "wb", closefd=False) as file:
-        file.write(data)
-    return _Packet(data[:1], memory, len(data))
-
-
-def _read_memory(fds: list[int]) -> bytes:
-    """The message in the memfd that came with a packet; closes what came."""
-    try:
-        size = os.fstat(fds[0]).st_size
-        if not 0 < size <= LARGEST_BYTES:
-            raise _broken(f"a message of {size} bytes")
-        return os.pread(fds[0], size, 0)
-    finally:
-        for fd in fds:
-            os.close(fd)
-
-
-def _receive_into(end: socket.socket, buffer: bytearray) -> tuple[int, list[int], int, Any]:
-    """socket.recv_fds without its copy of the bytes, and with descriptors that are not inherited by children."""
-    size, ancillary, flags, address = end.recvmsg_into([buffer], socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
-    fds = [
-        int.from_bytes(data[:4], "little", signed=True)
-        for level, kind, data in ancillary
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS
-    ]
-    return size, fds, flags, address
-
-
-def _broken(what: str) -> ChannelBroken:
-    return ChannelBroken(
-        f"the other end of the command socket sent {what}",
-        hint="both ends must be of the same version: restart the agent",
+def _too_large(message: Any, size_bytes: int) -> MessageTooLarge:
+    return MessageTooLarge(
+        f"{type(message).__name__} of {size_bytes} bytes is too large for the command socket",
+        hint="ask for fewer plans at once",
+        size_bytes=size_bytes,
+        allowed=LARGEST_BYTES,
     )

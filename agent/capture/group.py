@@ -50,6 +50,7 @@ class Group:
         self._failed: Failed | None = None
         self._last_cause = "it was not started yet"
         self._gave_up = False
+        self._adopting = False
         self._ending = False
         self._asked: dict[int, Asked] = {}
         self._said: list[Any] = []
@@ -125,7 +126,7 @@ class Group:
 
     def _start(self, now_ns: int) -> None:
         self.starts += 1
-        self._failed = None
+        self._failed, self._adopting = None, True
         try:
             self._life = Life(self._ways, self._pages, self._handover.assignment(), now_ns)
         except OSError as error:
@@ -145,6 +146,10 @@ class Group:
             self._bury(life, status, now_ns)
             return
         life.watch(now_ns)
+        if self._adopting and life.vitals.beaten:
+            # its loop adopts before it turns for the first time
+            self._adopting = False
+            self._handover.taken_over()
         hung = life.hangs
         for said in life.escalate(now_ns):
             self._tell(life, said, now_ns)

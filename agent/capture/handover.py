@@ -16,7 +16,6 @@ from agent.capture.messages import (
     Done,
     PlanEnded,
     Quit,
-    Ready,
     SetPeriod,
     SetPriority,
     SetQuota,
@@ -60,6 +59,11 @@ class Handover:
         left_off = tuple(sorted(self._left_off))
         return Assignment(order=self.order, quota_base=self._quota_base, adopted=adopted, left_off=left_off)
 
+    def taken_over(self) -> None:
+        """The next process has adopted all plans, and ended those that were cancelled while nobody was there."""
+        for name in [name for name, held in self._plans.items() if held.cancelled_by]:
+            self._end(name)
+
     def answered(self, command: Command, done: Done) -> None:
         """The process carried out `command`."""
         match command:
@@ -85,10 +89,6 @@ class Handover:
                 self._end(event.plan)
             case CameraChanged(state="armed"):
                 self._left_off.discard(event.camera)
-            case Ready():
-                # those that were cancelled while nobody was there have been adopted and cancelled by now
-                for name in [name for name, held in self._plans.items() if held.cancelled_by]:
-                    self._end(name)
             case Done(re=0):
                 # SIGTERM ended the process: everything was cancelled
                 self._cancelled(Quit(id=0, by="SIGTERM"), event.facts)

@@ -9,8 +9,9 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from agent.capture.channel import Channel, ChannelBroken, Received
+from agent.capture.channel import Channel, Received
 from agent.capture.messages import Quit
+from agent.capture.packets import ChannelBroken
 from agent.capture.process_messages import Assignment
 
 _LAST = sys.maxsize

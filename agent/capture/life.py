@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from agent.capture.board import Board
-from agent.capture.channel import ChannelBroken, open_pair
+from agent.capture.channel import open_pair
 from agent.capture.child import Inherited, Spawn
 from agent.capture.escalation import Escalation, FindDevice, Said
 from agent.capture.messages import Command
 from agent.capture.order import GroupOrder
+from agent.capture.packets import ChannelBroken
 from agent.capture.process_messages import Assignment, Failed
 from agent.capture.usb_reset import Resetter, UsbReset, find_usb_device
 from agent.capture.vitals import Vitals

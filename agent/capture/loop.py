@@ -40,6 +40,8 @@ BEAT_NS = 250 * NS_PER_MS
 """The loop wakes at least this often, to show that it is alive."""
 _COMMANDS_A_TURN = 64
 _TICKS_A_TURN = 128
+# plain numbers: a member of an enumeration costs a look-up in the hottest path
+_BEATS, _BEAT_NS, _LONGEST_TURN_NS = int(Head.BEATS), int(Head.BEAT_NS), int(Head.LONGEST_TURN_NS)
 _ENDS_A_TURN = 16
 _GAP_NS = 20 * NS_PER_MS
 """A collection of garbage fits into a gap this long."""
@@ -76,6 +78,9 @@ class CaptureLoop:
         order = equipment.assignment.order
         self._equipment, self._order, self._now_ns = equipment, order, now_ns
         self.board = equipment.board
+        self._words, self._inbox = self.board.words, equipment.inbox
+        self._join_ns = order.realtime.join_ns
+        self._count_late = self.board.lateness.add
         self.publisher = publisher
         self.scheduler = Scheduler(self.board.plans, capacity=self.board.capacity, ageing_ns=order.ageing_ns)
         self.epoll = select.epoll()
@@ -93,6 +98,8 @@ class CaptureLoop:
         self._quitting = False
         self._released = False
         self._collected_ns = now_ns()
+        self._overdue_ns = 0
+        self.wait_s = 0
         self.units = {camera.name: self._make_unit(place, camera) for place, camera in enumerate(order.cameras)}
         self._units = tuple(self.units.values())
         self._commands = Commands(
@@ -121,7 +128,7 @@ class CaptureLoop:
         try:
             self.start()
             while not self._over():
-                self.turn(self.epoll.poll(0 if self._busy() else -1))
+                self.turn(self.epoll.poll(self.wait_s))
         finally:
             gc.enable()
 
@@ -130,28 +137,31 @@ class CaptureLoop:
         for unit in self._units:
             if unit.name not in self._equipment.assignment.left_off:
                 unit.start()
-        self._set_timer(self._now_ns())
+        self._plan_wake(self._now_ns())
 
     def turn(self, events: Sequence[tuple[int, int]]) -> None:
         """One wake: what `events` and the time call for, in the order of this module."""
         now_ns = self._now_ns()
-        words = self.board.words
+        words = self._words
         self._snapshot.begin()
-        words[Head.BEATS] += 1
-        words[Head.BEAT_NS] = now_ns
-        only_time = not self._more and all(fd == self.timer.fd for fd, _ in events)
-        if not only_time or self._equipment.inbox.waiting:
+        words[_BEATS] += 1
+        words[_BEAT_NS] = now_ns
+        only_time = not events or (len(events) == 1 and events[0][0] == self.timer.fd)
+        if not only_time or self._inbox.waiting:
             self._commands_and_outcomes(events)
-        self._fire_due(now_ns)
-        if not only_time:
+        for tick in self.scheduler.due(now_ns, _TICKS_A_TURN):
+            self._fire(tick)
+        if not only_time or self._more:
             self._cameras(events)
             self._returns(events)
-        self._overdue(now_ns)
+        if now_ns >= self._overdue_ns:
+            self._overdue(now_ns)
+        self._tell_ends()
         self._snapshot.end()
-        took_ns = self._now_ns() - now_ns
-        if took_ns > words[Head.LONGEST_TURN_NS]:
-            words[Head.LONGEST_TURN_NS] = took_ns
-        self._set_timer(now_ns)
+        done_ns = self._now_ns()
+        if done_ns - now_ns > words[_LONGEST_TURN_NS]:
+            words[_LONGEST_TURN_NS] = done_ns - now_ns
+        self._plan_wake(done_ns)
 
     def release(self) -> None:
         """Stop every stream, close every camera, end the threads; idempotent. A step that fails keeps none back."""
@@ -173,17 +183,10 @@ class CaptureLoop:
     def _quit(self) -> None:
         self._quitting = True
 
-    def _busy(self) -> bool:
-        """More is to be done at once: look at cancels without waiting, then go on."""
-        next_ns = self.scheduler.next_ns
-        if self._more or self._equipment.inbox.waiting:
-            return True
-        return next_ns is not None and next_ns <= self._now_ns()
-
     # -- the steps ------------------------------------------------------------------------------------------------
 
     def _commands_and_outcomes(self, events: Sequence[tuple[int, int]]) -> None:
-        inbox = self._equipment.inbox
+        inbox = self._inbox
         fds = {fd for fd, _ in events}
         if inbox.waiting or self._inbox_fds & fds:
             received = inbox.drain(_COMMANDS_A_TURN)
@@ -192,10 +195,6 @@ class CaptureLoop:
                 self._watch_inbox()
         if self.bell.fd in fds:
             self.bell.collect()
-
-    def _fire_due(self, now_ns: int) -> None:
-        for tick in self.scheduler.due(now_ns, _TICKS_A_TURN):
-            self._fire(tick)
 
     def _fire(self, tick: Tick) -> None:
         target = self._targets[tick.run.slot]
@@ -215,8 +214,8 @@ class CaptureLoop:
                 return
         if not self.scheduler.fired(tick, now_ns):
             return
-        self.board.lateness.add(now_ns - tick.due_ns)
-        unit.want(Request(tick, tick.due_ns, now_ns, tick.wanted, target.stores))
+        self._count_late(now_ns - tick.due_ns)
+        unit.want(tick, target.stores)
 
     def _cameras(self, events: Sequence[tuple[int, int]]) -> None:
         ready = {self._by_fd[fd]: mask for fd, mask in events if fd in self._by_fd}
@@ -248,22 +247,41 @@ class CaptureLoop:
         due_ns = self.publisher.next_ns()
         if due_ns is not None and due_ns <= now_ns:
             self._collect(now_ns)
+
+    def _tell_ends(self) -> None:
+        """Plans that ended, and whatever is still to be sent."""
+        channel = self._equipment.channel
         for run in self.scheduler.ended(_ENDS_A_TURN):
-            event = m.PlanEnded(at_ns=now_ns, plan=run.plan.name, state=run.state.name.lower())
-            self._equipment.channel.offer(event)
-        if self._equipment.channel.wants_write:
+            channel.offer(m.PlanEnded(at_ns=self._now_ns(), plan=run.plan.name, state=run.state.name.lower()))
+        if channel.wants_write:
             self._watch_inbox()
 
-    def _set_timer(self, now_ns: int) -> None:
-        """Wake for whatever comes first; in a long gap, look for garbage before."""
-        next_ns = now_ns + BEAT_NS
-        for due_ns in (self.scheduler.next_ns, self.publisher.next_ns(), *(unit.next_ns for unit in self._units)):
-            if due_ns is not None and due_ns < next_ns:
-                next_ns = due_ns
+    def _plan_wake(self, now_ns: int) -> None:
+        """When to wake next: at once if something is left to do, else at the first instant at which something is due.
+
+        In a long gap, garbage is looked for before.
+        """
+        overdue_ns = now_ns + BEAT_NS
+        for unit in self._units:
+            due_ns = unit.next_ns
+            if due_ns is not None and due_ns < overdue_ns:
+                overdue_ns = due_ns
+        due_ns = self.publisher.next_ns()
+        if due_ns is not None and due_ns < overdue_ns:
+            overdue_ns = due_ns
+        self._overdue_ns = overdue_ns
+        tick_ns = self.scheduler.next_ns
+        next_ns = overdue_ns if tick_ns is None or overdue_ns < tick_ns else tick_ns
+        if next_ns <= now_ns or self._more or self._inbox.waiting:
+            self.wait_s = 0
+            return
+        if next_ns == tick_ns and self._join_ns:
+            next_ns = min(self.scheduler.last_due_within(tick_ns, self._join_ns), overdue_ns)
         if next_ns - now_ns > _GAP_NS and now_ns - self._collected_ns > _COLLECT_EVERY_NS:
             gc.collect(1)
             self._collected_ns = now_ns
         self.timer.set(next_ns)
+        self.wait_s = -1
 
     # -- plans ----------------------------------------------------------------------------------------------------
 
@@ -347,23 +365,28 @@ class CaptureLoop:
 
     def ended(self, request: Request, now_ns: int) -> None:
         """A request ended: count it, and write its record."""
-        tick, run = request.tick, request.tick.run
-        end = {None: End.DELIVERED, Verdict.FAILED: End.FAILED, Verdict.DROPPED: End.SHOT_CANCELLED}[request.verdict]
-        tick_log.put_frames(
-            self._ring,
-            run.slot,
-            end,
-            tick.trace_number,
-            (request.due_ns, request.fired_ns, now_ns),
-            (request.frames, request.sequence),
-            request.operator_ns,
-        )
-        if end is End.DELIVERED:
+        tick = request.tick
+        if request.verdict is None:
+            end = End.DELIVERED
             self.scheduler.delivered(tick, now_ns, request.frames, request.bytes)
-        elif end is End.FAILED:
+        elif request.verdict is Verdict.FAILED:
+            end = End.FAILED
             self.scheduler.failed(tick, now_ns)
         else:
+            end = End.SHOT_CANCELLED
             self.scheduler.dropped(tick, now_ns)
+        tick_log.put(
+            self._ring,
+            tick.run.slot,
+            end,
+            tick.trace_number,
+            request.due_ns,
+            request.fired_ns,
+            now_ns,
+            request.frames,
+            request.sequence,
+            request.operator_ns,
+        )
 
     def trace(self, tick: Tick) -> str:
         """The trace id of a tick."""

@@ -35,13 +35,15 @@ class Realtime:
     """Real-time options of a capture process (mission row K4); None or False leaves a thing as the system has it.
 
     `cpus`: the processors its loop may run on. `fifo_priority`: SCHED_FIFO, 1 to 99. `lock_memory`: mlockall.
-    `timer_slack_ns`: PR_SET_TIMERSLACK.
+    `timer_slack_ns`: PR_SET_TIMERSLACK. `join_ns`: ticks that are due so close after another are fired in one wake, at
+    the instant of the last of them; a tick on its own is never delayed (docs/decisions/0015).
     """
 
     cpus: tuple[int, ...] | None = None
     fifo_priority: int | None = None
     lock_memory: bool = False
     timer_slack_ns: int | None = None
+    join_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,6 +68,8 @@ def serve(kernel: Kernel, inherited: Inherited, make_loop: MakeLoop) -> int:
         channel = resources.enter_context(attach(inherited.channel))
         for fd in (inherited.page, inherited.quotas):
             resources.callback(os.close, fd)
+        for fd in inherited:
+            os.set_inheritable(fd, False)
         inbox = resources.enter_context(Inbox(channel))
         try:
             return _work(kernel, inherited, channel, inbox, make_loop)

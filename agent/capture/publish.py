@@ -19,8 +19,6 @@ from agent.frames.wire import Answer, PoolFormat
 from agent.units import NS_PER_MS, NS_PER_S
 from agent.v4l2.buffers import BufferPool
 from agent.v4l2.formats import Format
-from agent.v4l2.frame import Frame
-from agent.v4l2.uapi import BufType
 
 COLLECT_AT_ONCE = 64
 """At most so many frames come back from one `collect`; what remains is reported by the next one."""
@@ -95,7 +93,7 @@ class NoPublisher:
         self._back: list[Returned] = []
 
     def fds(self) -> Sequence[int]:
-        """Nothing to poll: `next_ns` says when something waits."""
+        """Nothing to poll: `next_ns` tells."""
         return ()
 
     def camera_armed(self, camera: str, format: Format, pool: BufferPool) -> None:  # noqa: A002
@@ -205,15 +203,15 @@ class SinkPublisher:
             )
         if self._sink is None or known.number is None:
             return False
-        return self._sink.lend(known.number, camera, shot, _offsets(known.pool, shot.frame), trace_ids, limit_ns)
+        return self._sink.lend(known.number, known.pool, camera, shot, trace_ids, limit_ns)
 
     def collect(self, now_ns: int) -> Sequence[Returned]:
         """Frames that came back since. A sink over its limits is killed here, one that is gone replaced."""
         sink = self._sink
         if sink is not None:
-            self._read(sink)
+            answered = self._read(sink)
             sink.check_limits(now_ns)
-            if sink.gone():
+            if not answered and sink.gone():
                 self._bury(sink, now_ns)
         elif now_ns >= self._restart_ns:
             self._restart(now_ns)
@@ -250,11 +248,16 @@ class SinkPublisher:
         self._back.clear()
         self._epoll.close()
 
-    def _read(self, sink: Sink) -> None:
+    def _read(self, sink: Sink) -> bool:
+        """Whether there were answers."""
+        answered = False
         for lease, answer in sink.answers():
-            self._failures = 0
+            answered = True
             if lease.live:
                 self._back.append(_returned(lease, answer))
+        if answered:
+            self._failures = 0
+        return answered
 
     def _drop(self, leases: Sequence[Lease]) -> None:
         for lease in leases:
@@ -306,14 +309,3 @@ class SinkPublisher:
 def _returned(lease: Lease, answer: Answer) -> Returned:
     camera, shot = lease.item
     return Returned(camera, shot, answer.stored, answer.code, answer.file, answer.took_ns, answer.told)
-
-
-def _offsets(pool: BufferPool, frame: Frame) -> tuple[int, ...]:
-    """Where in the buffer's planes the frame begins: multi-planar drivers may put something before it."""
-    if pool.buffer_type != BufType.VIDEO_CAPTURE_MPLANE:
-        return (0,)
-    planes = pool.buffers[frame.index].planes
-    return tuple(
-        int(view.__array_interface__["data"][0]) - plane.mapping.address
-        for view, plane in zip(frame.planes, planes, strict=True)
-    )

@@ -13,6 +13,9 @@ from agent.frames.ledger import Lease
 from agent.frames.lender import Lender
 from agent.frames.wire import Answer, Facts, ProtocolError
 from agent.units import NS_PER_S, format_duration
+from agent.v4l2.buffers import BufferPool
+from agent.v4l2.frame import Frame
+from agent.v4l2.uapi import BufType
 
 _START_NS = 10 * NS_PER_S
 """A sink that is not ready by then is replaced: it has to load its libraries, on a machine that may be busy."""
@@ -71,13 +74,16 @@ class Sink:
     def lend(
         self,
         number: int,
+        pool: BufferPool,
         camera: str,
         shot: Shot,
-        offsets: tuple[int, ...],
         trace_ids: Sequence[str],
         limit_ns: int,
     ) -> bool:
-        """Lend a frame; False when there is no room. Raises as `Lender.lend`."""
+        """Lend a frame of `pool`, which the lender calls `number`; False when there is no room.
+
+        Raises as `Lender.lend`.
+        """
         if self.is_ending:
             return False
         frame = shot.frame
@@ -93,13 +99,16 @@ class Sink:
             shot.exposure_ns,
             shot.gain,
         )
-        lease = self.lender.lend(number, frame.index, facts, frame.planes, offsets, trace_ids, limit_ns, (camera, shot))
+        offsets, item = _offsets(pool, frame), (camera, shot)
+        lease = self.lender.lend(number, frame.index, facts, frame.planes, offsets, trace_ids, limit_ns, item)
         if lease is not None and self.lender.ledger.owed == 1:
             self._turn_ns = self._now_ns()
         return lease is not None
 
     def answers(self) -> Iterator[tuple[Lease, Answer]]:
-        """The answers that have come; nonsense among them ends the sink."""
+        """The answers that have come; nonsense among them ends the sink, and nothing is believed after it."""
+        if isinstance(self.cause, ProtocolError):
+            return
         was_ready = self.lender.ready
         try:
             while (settled := self.lender.receive()) is not None:
@@ -159,3 +168,14 @@ class Sink:
         """Close its channel, give it a moment to finish, end it; idempotent."""
         self.lender.release()
         self._process.release(_STOP_NS)
+
+
+def _offsets(pool: BufferPool, frame: Frame) -> tuple[int, ...]:
+    """Where in the buffer's planes the frame begins: multi-planar drivers may put something before it."""
+    if pool.buffer_type != BufType.VIDEO_CAPTURE_MPLANE:
+        return (0,)
+    planes = pool.buffers[frame.index].planes
+    return tuple(
+        int(view.__array_interface__["data"][0]) - plane.mapping.address
+        for view, plane in zip(frame.planes, planes, strict=True)
+    )

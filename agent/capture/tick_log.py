@@ -11,7 +11,6 @@ from agent.schedule.ring import Record, Ring
 _END_BITS = 8
 _FRAME_BITS = 16
 _MOST_FRAMES = (1 << _FRAME_BITS) - 1
-_NO_FRAME = 0
 
 
 class End(enum.IntEnum):
@@ -47,24 +46,20 @@ class TickRecord:
     operator_ns: int
 
 
-def put(ring: Ring, slot: int, end: End, number: int, due_ns: int, fired_ns: int, ended_ns: int) -> None:
-    """Write the record of a tick that brought no frame."""
-    ring.put(slot << _END_BITS | end, number, due_ns, fired_ns, ended_ns, _NO_FRAME, 0)
-
-
-def put_frames(
+def put(
     ring: Ring,
     slot: int,
-    end: End,
+    end: int,
     number: int,
-    times_ns: tuple[int, int, int],
-    frames: tuple[int, int],
-    operator_ns: int,
+    due_ns: int,
+    fired_ns: int,
+    ended_ns: int,
+    frames: int = 0,
+    sequence: int = -1,
+    operator_ns: int = 0,
 ) -> None:
-    """Write the record of a fired tick. `times_ns`: due, fired, ended; `frames`: how many, the last number."""
-    due_ns, fired_ns, ended_ns = times_ns
-    count, sequence = frames
-    packed = (sequence + 1) << _FRAME_BITS | min(count, _MOST_FRAMES)
+    """Write the record of one tick; `number` is its `trace_number`, the rest as in `TickRecord`."""
+    packed = (sequence + 1) << _FRAME_BITS | (frames if frames < _MOST_FRAMES else _MOST_FRAMES)
     ring.put(slot << _END_BITS | end, number, due_ns, fired_ns, ended_ns, packed, operator_ns)
 
 

@@ -270,11 +270,11 @@ class CameraUnit:
 
     # -- ticks and frames ---------------------------------------------------------------------------------------
 
-    def want(self, request: Request) -> None:
+    def want(self, tick: Tick, stores: bool) -> None:
         """A fired tick waits for the first frames exposed from its instant on. Only while `armed`."""
         if not self.waiting:
             self.word.step(Step.WANTED)
-        self.waiting.append(request)
+        self.waiting.append(Request(tick, tick.due_ns, tick.fired_ns, tick.wanted, stores))
 
     def on_readable(self, events: int) -> bool:
         """Frames wait, or the queue broke; True when more may wait than one turn takes."""

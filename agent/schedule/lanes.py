@@ -30,6 +30,11 @@ class Lanes:
         first = min((lane.entries[0] for lane in self._lanes.values()), default=None)
         return None if first is None else first >> SLOT_BITS
 
+    def latest_ns(self, last: int) -> int | None:
+        """When the last of the plans that are due up to `last` is due; None when none is."""
+        found = [entry for lane in self._lanes.values() if (entry := lane.latest(last)) is not None]
+        return max(found) >> SLOT_BITS if found else None
+
     def most_urgent(self, last: int) -> Timetable | None:
         """The timetable whose turn it is among those with an entry up to `last`; None when nothing is due."""
         chosen, lowest = None, 0

@@ -212,9 +212,10 @@ class Buckets:
     def _scrub(self, committed: int) -> None:
         """Somebody died in the midst of a change: void the slots that it wrote and never committed."""
         words = self._words
-        for slot in range(_HEADER_WORDS, _HEADER_WORDS + self.capacity * _BUCKET_WORDS, _SLOT_WORDS):
-            if words[slot] > committed:
-                words[slot] = 0
+        end = _HEADER_WORDS + self.capacity * _BUCKET_WORDS
+        for number, stamp in enumerate(words[_HEADER_WORDS:end:_SLOT_WORDS].tolist()):
+            if stamp > committed:
+                words[_HEADER_WORDS + number * _SLOT_WORDS] = 0
         words[_BEGUN] = committed
 
 

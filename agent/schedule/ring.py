@@ -101,7 +101,7 @@ class RingReader:
         """The bytes of these records, which may wrap around the end."""
         if last < first:
             return b""
-        start, end = (first - 1) % self._capacity, last % self._capacity or self._capacity
+        start, end = (first - 1) % self._capacity, last % self._capacity
         if start < end:
             return self._bytes(start, end)
         return self._bytes(start, self._capacity) + self._bytes(0, end)

@@ -151,6 +151,11 @@ class Scheduler(Turns):
         """At most `bound` of the plans that ended, each told once, when its last shot has ended."""
         return self._register.ended(bound)
 
+    @property
+    def ends_untold(self) -> int:
+        """Ends that `ended` cannot tell any more, because as many plans as there is room for ended after them."""
+        return self._register.untold
+
     def _last_planned(self, run: Run) -> int | None:
         """The last instant that was looked at; None before the first."""
         if not run.number:

@@ -37,7 +37,7 @@ class Snapshot:
 class Copy:
     """Words copied at one time. `whole`: no change was under way, so they agree with each other.
 
-    Not whole: the writer was busy at each try, or died in the midst of a change; each word is right by itself.
+    Not whole: they may disagree, as the writer was in the midst of a change at each try, or died there.
     """
 
     words: memoryview

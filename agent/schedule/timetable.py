@@ -74,6 +74,23 @@ class Timetable:
         else:
             self._clean()
 
+    def latest(self, last: int) -> int | None:
+        """The largest entry not larger than `last`; None when there is none.
+
+        A heap is searched from its root downwards, and no further than entries that are larger: the cost is that of
+        the entries up to `last`.
+        """
+        entries, stale = self.entries, self._stale
+        found = None
+        places = [0]
+        while places:
+            place = places.pop()
+            if place < len(entries) and entries[place] <= last:
+                if (found is None or entries[place] > found) and entries[place] not in stale:
+                    found = entries[place]
+                places += (2 * place + 1, 2 * place + 2)
+        return found
+
     def up_to(self, last: int) -> list[int]:
         """The entries not larger than `last`, in no order."""
         if not self.entries or self.entries[0] > last:

@@ -57,6 +57,10 @@ class Turns:
             return (run.queued + self._lanes.lead(run.priority)) >> SLOT_BITS
         return self._lanes.first_ns()
 
+    def last_due_within(self, first_ns: int, span_ns: int) -> int:
+        """The last instant of any plan from `first_ns`, when one is due, to `span_ns` later."""
+        return self._lanes.latest_ns(last_entry(first_ns + span_ns)) or first_ns
+
     def due(self, now_ns: int, bound: int) -> list[Tick]:
         """The most urgent ticks. At most `bound` plans are looked at; those whose policy skips them give none.
 
@@ -67,8 +71,12 @@ class Turns:
         last = last_entry(now_ns)
         lanes, queue = self._lanes, self._lanes.queue
         for _ in range(bound):
-            lane = lanes.sole or lanes.most_urgent(last)
-            if lane is None or (lane is lanes.sole and lane.entries[0] > last):
+            lane = lanes.sole
+            if lane is None:
+                lane = lanes.most_urgent(last)
+                if lane is None:
+                    break
+            elif lane.entries[0] > last:
                 break
             tick = self._from_queue() if lane is queue else self._from_lane(lane, last, now_ns)
             if tick is not None:

@@ -1,11 +1,13 @@
 """One camera unit on a stepped simulation, with helpers whose jobs run and report only when a test says so."""
 
+from types import SimpleNamespace
+
 from agent.capture.board import Board
 from agent.capture.helper import Outcome
 from agent.capture.order import CameraOrder, StageLimits
 from agent.capture.publish import NoPublisher
 from agent.capture.settings import Settings
-from agent.capture.unit import CameraUnit, Request, Waiter
+from agent.capture.unit import CameraUnit, Waiter
 from agent.errors import AgentError
 from agent.simulation.bench import uvc_profile
 from agent.simulation.clock import ManualClock
@@ -97,7 +99,7 @@ class Stage:
         self.ends.append(request)
 
     def trace(self, tick):
-        return f"{tick:032x}"
+        return f"{tick.number:032x}"
 
     # what a test does
     def up(self):
@@ -107,9 +109,8 @@ class Stage:
 
     def want(self, wanted=1, tick=1, stores=False):
         now_ns = self.clock.now_ns()
-        request = Request(tick, now_ns, now_ns, wanted, stores)
-        self.unit.want(request)
-        return request
+        self.unit.want(SimpleNamespace(number=tick, due_ns=now_ns, fired_ns=now_ns, wanted=wanted), stores)
+        return self.unit.waiting[-1]
 
     def cancel(self):
         place = len(self.reports)
