@@ -21,11 +21,12 @@ _MEMORY = kinds.choice(*(kind.value for kind in MemoryKind))
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """A camera of the file, the group it is in, and where it stands."""
+    """A camera of the file, the group it is in, and where it stands. `buffers`: as written, None where not."""
 
     order: CameraOrder
     group: str
     value: Value
+    buffers: int | None = None
 
     @property
     def frame_interval_ns(self) -> int | None:
@@ -44,17 +45,18 @@ def read_cameras(value: Value) -> dict[str, Camera]:
 
 
 def _camera(name: str, table: Table) -> Camera:
+    buffers = table.scalar("buffers", _BUFFERS, None)
     order = CameraOrder(
         name=name,
         path=table.required("device", kinds.DEVICE) or "",
-        settings=_settings(table),
+        settings=_settings(table, buffers),
         focus_once=table.scalar("focus", _ONCE, "") == "once",
         usb_reset=table.scalar("usb_reset", kinds.BOOLEAN, default=False),
     )
-    return Camera(order, table.scalar("group", kinds.NAME, name), table.value)
+    return Camera(order, table.scalar("group", kinds.NAME, name), table.value, buffers)
 
 
-def _settings(table: Table) -> Settings:
+def _settings(table: Table, buffers: int | None) -> Settings:
     width_px, height_px = table.scalar("size", kinds.SIZE_PX, (None, None))
     return Settings(
         pixel_format=table.scalar("format", kinds.PIXEL_FORMAT, None),
@@ -64,7 +66,7 @@ def _settings(table: Table) -> Settings:
         exposure_ns=table.scalar("exposure", kinds.DURATION, None),
         gain=table.scalar("gain", kinds.GAIN, None),
         controls=_controls(table),
-        buffer_count=table.scalar("buffers", _BUFFERS, Settings().buffer_count),
+        buffer_count=Settings().buffer_count if buffers is None else buffers,
         memory=_memory(table),
         granularity_bytes=table.scalar("granularity", kinds.SIZE_BYTES, None),
         settle_frames=table.scalar("settle", _FRAMES, None),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.capture.order import GroupOrder, PlanOrder, Realtime, StageLimits
@@ -11,9 +11,10 @@ from agent.config import kinds
 from agent.config.cameras import Camera, read_cameras
 from agent.config.document import compose
 from agent.config.files import read_text
-from agent.config.plans import Times, expand, read_plans
+from agent.config.plans import PlanEntry, Times, expand, read_plans
 from agent.config.problems import Problems, quoted
 from agent.config.reader import Table, Value
+from agent.frames.ledger import FLOOR
 from agent.schedule.quota import Limit
 
 _FILE_TYPE = kinds.choice("jpeg", "png", "tiff", "raw")
@@ -26,6 +27,9 @@ _USUAL = GroupOrder(name="", cameras=())
 _CPU = kinds.integer(0, 1023)
 _FIFO = kinds.integer(1, 99)
 _NONE = "none"
+_SPARE_BUFFERS = 2
+_MOST_BUFFERS = 32
+"""VIDEO_MAX_FRAME of videodev2.h."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +85,7 @@ def _read(table: Table, name: str, times: Times) -> PlanFile:
     limits, realtime = _limits(table), _realtime(table)
     ageing_ns = table.scalar("ageing", kinds.DURATION, _USUAL.ageing_ns)
     plans = _by_group(cameras, expand(entries))
+    cameras = {name: _with_room(camera, entries) for name, camera in cameras.items()}
     groups = (
         GroupOrder(
             name=group,
@@ -113,6 +118,26 @@ def _output(table: Table) -> Path | None:
     if text == "":
         value.refuse("a folder without a name", "write a folder, . for this one, or none to keep nothing")
     return None if text == _NONE or not text else Path(text)
+
+
+def _with_room(camera: Camera, entries: Sequence[PlanEntry]) -> Camera:
+    """With enough buffers for the longest burst that is stored: its frames are all out before the first is back."""
+    ours = [entry for entry in entries if entry.order.store and entry.order.plan.camera == camera.order.name]
+    longest = max((entry.order.plan.burst for entry in ours), default=0)
+    needed = longest + FLOOR
+    if camera.buffers is None:
+        count = min(max(camera.order.settings.buffer_count, needed + _SPARE_BUFFERS), _MOST_BUFFERS)
+        settings = replace(camera.order.settings, buffer_count=count)
+        camera = replace(camera, order=replace(camera.order, settings=settings))
+    for entry in ours:
+        have = camera.order.settings.buffer_count
+        if entry.order.plan.burst + FLOOR > have:
+            entry.value.refuse(
+                f"a burst of {entry.order.plan.burst} frames that are stored needs "
+                f"{entry.order.plan.burst + FLOOR} buffers, and camera {camera.order.name} has {have}",
+                f"write a shorter burst, or more buffers: at the camera (at most {_MOST_BUFFERS})",
+            )
+    return camera
 
 
 def _quality(table: Table, file_type: str) -> int:

@@ -102,9 +102,28 @@ def test_the_documented_example():
 def test_the_shortest_example_and_what_is_usual():
     found = parse(SHORTEST)
     assert (found.output, found.file_type, found.quality) == (Path("photos"), "jpeg", DEFAULT_QUALITY)
-    assert found.groups == (GroupOrder(name="top", cameras=(CameraOrder(name="top", path="/dev/video0"),)),)
+    camera = CameraOrder(name="top", path="/dev/video0", settings=Settings(buffer_count=5))
+    assert found.groups == (GroupOrder(name="top", cameras=(camera,)),)
     plan = Plan(name="lapse", camera="top", start_ns=NOW_NS, period_ns=10 * NS_PER_S)
     assert found.plans == {"top": (PlanOrder(plan=plan),)}
+
+
+@pytest.mark.parametrize(
+    ("burst", "buffers"), [("store: false, burst: 9", 4), ("burst: 1", 5), ("burst: 6", 10), ("burst: 30", 32)]
+)
+def test_buffers_are_enough_for_the_longest_burst_that_is_stored(burst, buffers):
+    found = parse(f"cameras: {{top: {{device: /dev/video0}}}}\nplans:\n  a: {{camera: top, every: 10s, {burst}}}\n")
+    assert found.groups[0].cameras[0].settings.buffer_count == buffers
+
+
+@pytest.mark.parametrize(("burst", "buffers"), [(5, "buffers: 6"), (31, "rate: 30")])
+def test_a_burst_without_enough_buffers(burst, buffers):
+    with pytest.raises(ConfigError, match=rf"needs {burst + 2} buffers, and camera top has") as caught:
+        parse(
+            f"cameras: {{top: {{device: /dev/video0, {buffers}}}}}\n"
+            f"plans:\n  a: {{camera: top, every: 10s, burst: {burst}}}\n"
+        )
+    assert [problem.line for problem in caught.value.problems] == [3]
 
 
 def test_the_documented_errors():
