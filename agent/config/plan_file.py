@@ -219,6 +219,7 @@ def _realtime_wishes(table: Table) -> Realtime:
         fifo_priority=table.scalar("fifo", _FIFO, None),
         lock_memory=table.scalar("lock_memory", kinds.BOOLEAN, default=False),
         timer_slack_ns=table.scalar("timer_slack", kinds.DURATION, None),
+        join_ns=table.scalar("join", kinds.DURATION, Realtime().join_ns),
     )
 
 

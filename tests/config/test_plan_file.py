@@ -69,7 +69,7 @@ def test_the_documented_example():
         cameras=(top, left),
         quotas=QUOTAS,
         limits=StageLimits(),
-        realtime=Realtime(cpus=(1,), fifo_priority=50, lock_memory=True, timer_slack_ns=1000),
+        realtime=Realtime(cpus=(1,), fifo_priority=50, lock_memory=True, timer_slack_ns=1000, join_ns=200_000),
     )
     assert found.groups == (group,)
     inspect = Plan(
