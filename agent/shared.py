@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import platform
 import struct
 import threading
 import weakref
@@ -41,7 +40,7 @@ def _bounce() -> Fence:
     return fence
 
 
-FENCE: Fence | None = None if platform.machine() in ("x86_64", "i686") else _bounce()
+FENCE: Fence | None = None if os.uname().machine in ("x86_64", "i686") else _bounce()
 """What this machine needs between the stores of a page's writer and between the loads of a reader.
 
 None on x86: it shows stores in their order and does loads in theirs (Intel SDM vol. 3, 9.2).
