@@ -9,6 +9,9 @@ from typing import Any
 from agent.errors import InputError, StateError
 from agent.frames.wire import ProtocolError
 
+FLOOR = 2
+"""Buffers of each pool that are never lent unless told otherwise: the driver always has one to fill and one to come."""
+
 
 class PoolTooSmall(InputError):
     """A pool has no buffer that could ever be lent."""
@@ -45,7 +48,7 @@ class Ledger:
     revoked leases included.
     """
 
-    def __init__(self, *, floor: int = 2, most: int = 64) -> None:
+    def __init__(self, *, floor: int = FLOOR, most: int = 64) -> None:
         self.floor = floor
         self.most = most
         self._pools: dict[int, _Pool] = {}

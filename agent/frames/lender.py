@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections import deque
@@ -207,8 +208,6 @@ class Lender:
 
     def release(self) -> None:
         """Close the channel and let go of the memory; the reader finds its end."""
-        if self._channel.fileno() < 0:
-            return
         self._channel.close()
         self._token.release()
         while self._pools:
@@ -231,6 +230,11 @@ class Lender:
                 self._channel.send(message)
         except _NO_ROOM:
             return False
+        except OSError as error:
+            # more descriptors are on their way than one process may have open (unix(7)): the reader has to take some
+            if error.errno == errno.ETOOMANYREFS:
+                return False
+            raise
         return True
 
     def _send_frame(self, message: bytes, traces: bytes, count: int) -> bool:

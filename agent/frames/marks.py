@@ -6,6 +6,7 @@ import fcntl
 import os
 import select
 
+from agent.frames.wire import ProtocolError
 from agent.kernel import PROT_READ, PROT_WRITE, Mapping
 
 F_SEAL_FUTURE_WRITE = 0x10
@@ -52,9 +53,9 @@ class Marks:
 
 
 def map_marks(fd: int, buffers: int) -> memoryview:
-    """A reader's view of a pool's marks. Raises OSError; ValueError when the memory is too short."""
-    if os.fstat(fd).st_size < buffers * _WORD_BYTES:
-        raise ValueError(f"marks of {os.fstat(fd).st_size} bytes for {buffers} buffers")
+    """A reader's view of a pool's marks. Raises OSError; ProtocolError when the memory is too short."""
+    if not 0 < buffers * _WORD_BYTES <= os.fstat(fd).st_size:
+        raise ProtocolError(f"marks of {os.fstat(fd).st_size} bytes for {buffers} buffers")
     return Mapping(fd, buffers * _WORD_BYTES, 0, PROT_READ).view.cast("q").toreadonly()
 
 
@@ -97,5 +98,7 @@ class CommitToken:
         return True
 
     def release(self) -> None:
-        """Close it."""
-        os.close(self.fd)
+        """Close it; idempotent."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)

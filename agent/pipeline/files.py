@@ -16,6 +16,7 @@ import contextlib
 import enum
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from agent.errors import StorageError
@@ -64,16 +65,25 @@ def prepare_folder(path: Path, files: Files = LINUX) -> Path:
     return folder
 
 
-def write_file(path: Path, pieces: Pieces, durability: Durability = Durability.CACHED, files: Files = LINUX) -> None:
+def write_file(
+    path: Path,
+    pieces: Pieces,
+    durability: Durability = Durability.CACHED,
+    files: Files = LINUX,
+    before_naming: Callable[[], object] | None = None,
+) -> None:
     """Write a new file from buffers, whole or not at all.
 
-    Raises: StorageError when it cannot be written or the name is taken; nothing is left behind then.
+    `before_naming` is called when all bytes are written and only the name is missing: where it raises, no file comes
+    into being. Raises: StorageError when it cannot be written or the name is taken; nothing is left behind then.
     """
     try:
         with contextlib.closing(_Unnamed(path, files)) as unnamed:
             write_all(unnamed.fd, pieces, files)
             if durability is Durability.SYNCED:
                 files.fdatasync(unnamed.fd)
+            if before_naming is not None:
+                before_naming()
             unnamed.publish()
         if durability is Durability.SYNCED:
             _sync_name(path, files)

@@ -13,13 +13,15 @@ class Circumstances:
     """What a frame does not know of itself. None: not known.
 
     `realtime_ns`: the frame's timestamp on CLOCK_REALTIME. `exposure_requested_ns` is what was asked for,
-    `exposure_ns` what the camera granted; `gain` is the raw value of its gain control.
+    `exposure_ns` what the camera granted; `gain` is the raw value of its gain control. `trace_ids`: the requests that
+    wanted this frame.
     """
 
     realtime_ns: int
     exposure_requested_ns: int | None = None
     exposure_ns: int | None = None
     gain: int | None = None
+    trace_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +49,14 @@ class FrameRecord:
     pixel_format: str
     bytes_per_line: tuple[int, ...]
     lost_before: int
+    trace_ids: tuple[str, ...] = ()
 
     def as_line(self) -> bytes:
-        """One JSON object and a newline, UTF-8."""
-        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        """One JSON object and a newline, UTF-8. Without `trace_ids` where no request had one."""
+        fields = asdict(self)
+        if not self.trace_ids:
+            del fields["trace_ids"]
+        return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 def record_of(frame: Frame, *, file: str, camera: str, circumstances: Circumstances) -> FrameRecord:
@@ -73,4 +79,5 @@ def record_of(frame: Frame, *, file: str, camera: str, circumstances: Circumstan
         pixel_format=frame.format.pixel_format,
         bytes_per_line=tuple(plane.bytes_per_line for plane in frame.format.planes),
         lost_before=frame.lost_before,
+        trace_ids=circumstances.trace_ids,
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -53,9 +55,17 @@ class PictureWriter:
         self.number = next_number(self.folder, self._name)
         self._log: FrameLog | None = FrameLog(self.folder, durability=durability, files=files)
 
-    def write(self, frame: Frame, circumstances: Circumstances) -> FrameRecord:
+    def write(
+        self,
+        frame: Frame,
+        circumstances: Circumstances,
+        *,
+        committing: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> FrameRecord:
         """Encode a frame, write its file, then its line.
 
+        `committing` surrounds the steps that others can see, the file's name and its line; where entering it raises,
+        there is neither.
         Raises: FormatUnsupported, PictureDamaged, StorageError: no file then; or StorageError from the log, with
         the picture there and without a line; StateError after `release`.
         """
@@ -66,9 +76,17 @@ class PictureWriter:
         file = f"{self._name}-{self.number:06d}.{self.kind.suffix(frame.format.pixel_format)}"
         record = record_of(frame, file=file, camera=self.camera, circumstances=circumstances)
         exif = b"" if self.kind is PictureKind.RAW else exif_of(record, make=self._make, model=self._model)
-        write_file(self.folder / file, self._encoder.encode(frame, exif), self._durability, self._files)
-        self.number += 1
-        self._log.append(record)
+        pieces = self._encoder.encode(frame, exif)
+        with ExitStack() as seen:
+            write_file(
+                self.folder / file,
+                pieces,
+                self._durability,
+                self._files,
+                before_naming=lambda: seen.enter_context(committing()),
+            )
+            self.number += 1
+            self._log.append(record)
         return record
 
     def release(self) -> None:

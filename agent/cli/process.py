@@ -1,0 +1,37 @@
+"""The program of a capture process. Started by the supervisor, not by people: `python -m agent.cli.process`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from agent.capture.child import Inherited
+from agent.capture.loop import CaptureLoop
+from agent.capture.process import Equipment, Loop, leave, serve
+from agent.capture.publish import NoPublisher, Publisher, SinkPublisher
+from agent.cli.bench import open_kernel
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Serve on the inherited descriptors that the arguments name; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="camera-agent-process", description=__doc__)
+    parser.add_argument("--channel", type=int, required=True, metavar="N", help="descriptor of the command socket")
+    parser.add_argument("--page", type=int, required=True, metavar="N", help="descriptor of the shared page")
+    parser.add_argument("--quotas", type=int, required=True, metavar="N", help="descriptor of the page of quotas")
+    parser.add_argument("--simulate", action="store_true", help="simulated cameras instead of this machine's")
+    options = parser.parse_args(arguments)
+    with open_kernel(options.simulate) as kernel:
+        return serve(kernel, Inherited(options.channel, options.page, options.quotas), make_loop)
+
+
+def make_loop(equipment: Equipment) -> Loop:
+    """The capture loop on this process's equipment."""
+    order = equipment.assignment.order
+    publisher: Publisher = NoPublisher()
+    if order.sink is not None:
+        publisher = SinkPublisher(order.sink, loop_cpus=order.realtime.cpus or ())
+    return CaptureLoop(equipment, publisher)
+
+
+if __name__ == "__main__":
+    leave(run())
