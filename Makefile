@@ -34,7 +34,7 @@ test: $(VENV)/test ## Unit, property and contract tests on the simulation; linte
 	$(BIN)/python -m pytest $(ARGS)
 
 rig: $(VENV)/pip ## Build and boot the virtual rig, run hw-tests on real drivers in it (SHELL_IN_RIG=1: a prompt; BENCH=1: figures)
-	$(BIN)/python hw-tests/rig/run.py $(if $(SHELL_IN_RIG),--shell) $(if $(BENCH),--bench) $(ARGS)
+	$(BIN)/python hw-tests/rig/run.py $(if $(SHELL_IN_RIG),--shell) $(if $(BENCH),--bench --timeout 120) $(ARGS)
 
 bench: $(VENV)/test ## The comparisons that need no rig, written to docs/benchmarks/
 	@$(INSTALL) --editable '.[bench]'

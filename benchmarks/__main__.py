@@ -1,4 +1,4 @@
-"""`python -m benchmarks [run|collect FOLDER|report]`: measure here, take the rig's figures in, draw and tabulate."""
+"""`python -m benchmarks [run|collect|report]`: measure here, take the rig's figures in, draw and tabulate."""
 
 from __future__ import annotations
 
@@ -6,24 +6,26 @@ import argparse
 import shutil
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 from benchmarks import plot
+from benchmarks.common import MissingTool
 from benchmarks.report import write_report
 from benchmarks.result import Comparison, read_all
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "benchmarks"
 DATA = RESULTS / "data"
+HERE = ("p1_lateness", "p4_scale", "p5_drift", "c5_cancel_plans", "f5_opencv")
+"""Those that need no rig: modules with a `main(folder)`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status."""
     options = _parser().parse_args(arguments)
-    if options.verb == "run":
-        from benchmarks import f5_opencv
-
-        f5_opencv.main(DATA)
-    elif options.verb == "collect" and not collect(options.folder, DATA):
+    if options.verb == "run" and not run(options.names, DATA):
+        return 1
+    if options.verb == "collect" and not collect(options.folder, DATA):
         print(f"{options.folder} holds no figures: `make rig BENCH=1` makes them", file=sys.stderr)
         return 1
     present(read_all(DATA))
@@ -33,12 +35,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     verbs = parser.add_subparsers(dest="verb")
-    parser.set_defaults(verb="run")
-    verbs.add_parser("run", help="the comparisons that need no rig (the default), then report")
+    parser.set_defaults(verb="run", names=[])
+    running = verbs.add_parser("run", help="the comparisons that need no rig (the default), then report")
+    running.add_argument("names", metavar="NAME", nargs="*", help=f"some of {', '.join(HERE)}; all of them without")
     taking = verbs.add_parser("collect", help="copy the rig's figures to docs/benchmarks/data, then report")
     taking.add_argument("folder", type=Path, nargs="?", default=Path("build/rig/figures"), help="%(default)s")
     verbs.add_parser("report", aliases=["plot"], help="draw and write the table from docs/benchmarks/data")
     return parser
+
+
+def run(names: Sequence[str], folder: Path) -> bool:
+    """Measure; False when a peer was missing or a name unknown, which is said, and the others are still measured."""
+    unknown = sorted(set(names) - set(HERE))
+    if unknown:
+        print(f"no such benchmark: {', '.join(unknown)} (there are {', '.join(HERE)})", file=sys.stderr)
+        return False
+    complete = True
+    for name in names or HERE:
+        print(f"{name} ...", flush=True)
+        try:
+            import_module(f"benchmarks.{name}").main(folder)
+        except MissingTool as error:
+            print(f"{name} left out: {error}", file=sys.stderr, flush=True)
+            complete = False
+    return complete
 
 
 def collect(source: Path, target: Path) -> list[Path]:

@@ -8,47 +8,93 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 from benchmarks.environment import load_average
-from benchmarks.result import Block, Comparison, Condition
-from benchmarks.stats import block_order
+from benchmarks.result import Block, Comparison, Condition, Measured
+from benchmarks.stats import turn_order
 
-PAIRS = 12
+ROUNDS = 12
 """Blocks of each side: with 10 or more, the 95 % interval leaves out the extremes."""
 
-Turn = Callable[[], tuple[int, int]]
-"""One block of one side: CPU time in nanoseconds, and the frames it was spent on."""
+Result = TypeVar("Result")
+Turn = Callable[[], Measured]
+"""One block of one side."""
+Choice = tuple[str, Callable[[Any], Measured]]
+"""A side by its name, and which figure of its blocks is meant."""
 
 _CPUCLOCK_SCHED = 2
 _SPIN = "while True: pass"
 
 
-def compare(comparison: Comparison, ours: Turn, peer: Turn, folder: Path, *, pairs: int = PAIRS) -> Comparison:
+class MissingTool(Exception):
+    """A peer is not installed; says which package brings it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken(Generic[Result]):
+    """What all sides gave in one condition, in the order it was taken, by the name of the side."""
+
+    condition: Condition
+    results: tuple[tuple[str, Result], ...]
+
+    def figures(self, ours: Choice, peer: Choice | None = None) -> Condition:
+        """The condition with figures of one or two sides; a block may give one to both. Other sides are left out."""
+        blocks = []
+        for name, result in self.results:
+            for side, measure in filter(None, (ours, peer)):
+                if side == name:
+                    blocks.append(Block.of(measure(result), ours=(side, measure) == ours))
+        return replace(self.condition, blocks=tuple(blocks))
+
+
+def compare(comparison: Comparison, ours: Turn, peer: Turn, folder: Path, *, rounds: int = ROUNDS) -> Comparison:
     """Take turns, idle and then under load, print the ratios, write the file."""
-    with _own_cpu() as load_cpu:
-        ours()  # once without counting: imports, caches, page faults
-        peer()
-        conditions = [_take_turns("idle", "none", ours, peer, pairs)]
-        with running_load(load_cpu) as load:
-            conditions.append(_take_turns("under load", load, ours, peer, pairs))
+    taken = take_turns({"ours": ours, "peer": peer}, rounds)
+    return finish(comparison, [each.figures(("ours", as_measured), ("peer", as_measured)) for each in taken], folder)
+
+
+def as_measured(found: Measured) -> Measured:
+    """The figure of a block that has only one."""
+    return found
+
+
+def finish(comparison: Comparison, conditions: Sequence[Condition], folder: Path) -> Comparison:
+    """Print what was found and write the file."""
     finished = replace(comparison, conditions=tuple(conditions))
     for condition in conditions:
-        ratio = condition.ratio
-        print(f"{comparison.name} {condition.name}: {ratio.median:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]", flush=True)
+        found = finished.bounded(condition)
+        print(f"{comparison.name} {condition.name}: {found.median:.3g} [{found.low:.3g}, {found.high:.3g}]", flush=True)
     finished.write(folder)
     return finished
 
 
-def _take_turns(name: str, load: str, ours: Turn, peer: Turn, pairs: int) -> Condition:
+def take_turns(sides: Mapping[str, Callable[[], Result]], rounds: int = ROUNDS) -> list[Taken[Result]]:
+    """All sides in turn (A B C C B A ...) on one processor, idle and then with another one kept busy.
+
+    Each is called once before without counting: imports, caches, page faults.
+    """
+    with _own_cpu() as load_cpu:
+        for side in sides.values():
+            side()
+        taken = [_take_turns("idle", "none", sides, rounds)]
+        with running_load(load_cpu) as load:
+            taken.append(_take_turns("under load", load, sides, rounds))
+    return taken
+
+
+def _take_turns(name: str, load: str, sides: Mapping[str, Callable[[], Result]], rounds: int) -> Taken[Result]:
     before = load_average()
-    blocks = []
-    for is_ours in block_order(pairs):
-        cpu_ns, frames = (ours if is_ours else peer)()
-        blocks.append(Block(is_ours, cpu_ns, frames))
-    return Condition(name, load, before, load_average(), tuple(blocks))
+    results = tuple((side, sides[side]()) for side in turn_order(list(sides), rounds))
+    return Taken(Condition(name, load, before, load_average(), ()), results)
+
+
+def spent(cpu_ns: int, count: int) -> Measured:
+    """CPU time for each of `count` things."""
+    return Measured(round(cpu_ns / count), count)
 
 
 @contextlib.contextmanager

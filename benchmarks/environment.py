@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import platform
 import re
 import subprocess
 from collections.abc import Iterable
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import agent
 
-_PACKAGES = ("linuxpy", "numpy", "opencv-python-headless", "pillow", "simplejpeg")
-_CONFIG = re.compile(r"^CONFIG_(HZ|PREEMPT\w*|NO_HZ\w*|VIRT_CPU_ACCOUNTING\w*|TICK_CPU_ACCOUNTING)=(\S+)", re.MULTILINE)
+_PACKAGES = ("APScheduler", "linuxpy", "numpy", "opencv-python-headless", "pillow", "simplejpeg")
+_CONFIG = re.compile(
+    r"^CONFIG_(HZ|PREEMPT\w*|NO_HZ\w*|VIRT_CPU_ACCOUNTING\w*|TICK_CPU_ACCOUNTING|HIGH_RES_TIMERS)=(\S+)", re.MULTILINE
+)
 
 
 def describe(tools: Iterable[tuple[str, ...]] = ()) -> dict[str, Any]:
@@ -29,7 +32,7 @@ def describe(tools: Iterable[tuple[str, ...]] = ()) -> dict[str, Any]:
         "affinity": sorted(os.sched_getaffinity(0)),
         "emulated": is_emulated(),
         "python": platform.python_version(),
-        "packages": {"camera-agent": agent.__version__, **{name: version(name) for name in _PACKAGES}},
+        "packages": {"camera-agent": agent.__version__, **_versions()},
         "tools": {" ".join(command): _first_line(command) for command in tools},
     }
 
@@ -42,6 +45,15 @@ def is_emulated() -> bool:
 def load_average() -> float:
     """Of the last minute."""
     return round(os.getloadavg()[0], 2)
+
+
+def _versions() -> dict[str, str]:
+    """Of those that are installed: peers are not, where they are not needed."""
+    found = {}
+    for name in _PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _cpu_model() -> str:

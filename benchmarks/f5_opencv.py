@@ -17,14 +17,14 @@ from agent.pipeline.writer import PictureWriter
 from agent.units import NS_PER_S
 from agent.v4l2.formats import Format, PlaneLayout
 from agent.v4l2.frame import Frame
-from benchmarks.common import Turn, compare, own_cpu_ns
+from benchmarks.common import Turn, compare, own_cpu_ns, spent
 from benchmarks.environment import describe
-from benchmarks.result import Comparison
+from benchmarks.result import Comparison, Measured
 
 WIDTH_PX, HEIGHT_PX = 1920, 1080
 QUALITY = 90
 FRAMES = 20
-PAIRS = 16
+ROUNDS = 16
 _WARM_UP_FRAMES = 3
 _ROOT = Path(__file__).resolve().parent.parent
 _FIRST_NS = 1_784_000_000_123_456_789
@@ -43,8 +43,11 @@ def main(folder: Path) -> None:
             name=f"F5-opencv-{subsampling.replace(':', '')}",
             row="F5",
             what=f"CPU per {WIDTH_PX}x{HEIGHT_PX} YUYV frame from memory to a JPEG in a file, {subsampling}, {QUALITY}",
+            measure="CPU per frame",
+            unit="ns",
             ours="PictureWriter.write: an unnamed file that is linked when whole, EXIF, a line of frames.jsonl",
             peer="cv2.cvtColor and cv2.imwrite with setNumThreads(1): no EXIF, no log, the file there half-written",
+            against="OpenCV",
             gate=1,
             moonshot=1 / 3,
             where="host",
@@ -59,17 +62,17 @@ def main(folder: Path) -> None:
         # all pictures stay to the end: ext4 searches long for an inode where many were freed in the last seconds
         with tempfile.TemporaryDirectory() as pictures:
             ours, peer = (_turn(side, subsampling, Path(pictures)) for side in SIDES)
-            compare(comparison, ours, peer, folder, pairs=PAIRS)
+            compare(comparison, ours, peer, folder, rounds=ROUNDS)
 
 
 def _turn(side: str, subsampling: str, parent: Path) -> Turn:
     """A block in a process of its own."""
 
-    def turn() -> tuple[int, int]:
+    def turn() -> Measured:
         pictures = tempfile.mkdtemp(dir=parent)
         command = [sys.executable, "-m", __spec__.name, side, subsampling, pictures]
         done = subprocess.run(command, cwd=_ROOT, check=True, stdout=subprocess.PIPE, text=True)
-        return int(done.stdout), FRAMES
+        return spent(int(done.stdout), FRAMES)
 
     return turn
 

@@ -2,43 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.result import Comparison, Condition
 
 _OURS, _PEER = "#0b7285", "#e8590c"
+_SCALES = {"ns": (1e-3, "µs"), "share": (100, "%")}
+_WIDE = 20
+"""Beyond this ratio of the largest figure to the smallest, the axis is logarithmic."""
 
 
 def draw(comparison: Comparison, folder: Path) -> Path:
-    """`NAME.svg`: CPU time of each block on the left, ratios of neighbouring blocks on the right."""
+    """`NAME.svg`: the figure of each block on the left, ratios of neighbouring blocks on the right."""
     import matplotlib as mpl
 
     mpl.use("svg")
     mpl.rcParams["svg.hashsalt"] = comparison.name  # so that the same figures give the same file
-    from matplotlib import pyplot, ticker
+    from matplotlib import pyplot
 
-    figure, (times, ratios) = pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
-    for row, condition in enumerate(comparison.conditions):
-        _draw_times(times, row, condition)
-        _draw_ratios(ratios, row, condition)
-    names = [condition.name for condition in comparison.conditions]
-    for axes in (times, ratios):
-        axes.set_yticks(range(len(names)), names)
-        axes.set_ylim(len(names) - 0.5, -0.5)
-        axes.grid(axis="x", alpha=0.3)
-    times.set_xlabel("CPU µs per frame, each block")
-    times.set_xlim(left=0)
-    times.scatter([], [], color=_OURS, label="ours")
-    times.scatter([], [], color=_PEER, label=comparison.peer.split()[0])
-    times.legend(fontsize="small")
-    ratios.set_xlabel("ours / peer: pairs, median, 95 % interval")
-    for bound, style in ((comparison.gate, "-"), (comparison.moonshot, ":")):
-        ratios.axvline(bound, color="black", linestyle=style, linewidth=1)
-    ratios.set_xscale("log")
-    ratios.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-    ratios.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
-    ratios.xaxis.set_minor_formatter(ticker.NullFormatter())
+    columns = 2 if comparison.against else 1
+    figure, panels = pyplot.subplots(1, columns, figsize=(9, 3.2), layout="constrained", squeeze=False)
+    _draw_figures(panels[0][0], comparison)
+    if comparison.against:
+        _draw_all_ratios(panels[0][1], comparison)
+    for axes in panels[0]:
+        _name_rows(axes, [condition.name for condition in comparison.conditions])
     figure.suptitle(f"{comparison.name}: gate (line) and moonshot (dots)", fontsize="medium")
     path = folder / f"{comparison.name}.svg"
     figure.savefig(path, metadata={"Date": None})
@@ -46,14 +36,60 @@ def draw(comparison: Comparison, folder: Path) -> Path:
     return path
 
 
-def _draw_times(axes: Any, row: int, condition: Condition) -> None:
-    axes.scatter(condition.ours_us, [row - 0.12] * len(condition.ours_us), color=_OURS, s=14, alpha=0.6)
-    axes.scatter(condition.peer_us, [row + 0.12] * len(condition.peer_us), color=_PEER, s=14, alpha=0.6)
+def _draw_figures(axes: Any, comparison: Comparison) -> None:
+    scale, unit = _SCALES.get(comparison.unit, (1, comparison.unit))
+    everything = [scale * block.figure for condition in comparison.conditions for block in condition.blocks]
+    for row, condition in enumerate(comparison.conditions):
+        _draw_side(axes, row - 0.12, [scale * figure for figure in condition.ours], _OURS)
+        _draw_side(axes, row + 0.12, [scale * figure for figure in condition.peers], _PEER)
+    axes.set_xlabel(f"{comparison.measure}, {unit}, each block")
+    if 0 < min(everything) < max(everything) / _WIDE:
+        _make_logarithmic(axes)
+    else:
+        axes.set_xlim(left=0)
+    axes.scatter([], [], color=_OURS, label="ours")
+    if comparison.against:
+        axes.scatter([], [], color=_PEER, label=comparison.against)
+    else:
+        _draw_bounds(axes, [scale * comparison.gate, scale * comparison.moonshot])
+    axes.legend(fontsize="small")
+
+
+def _draw_side(axes: Any, row: float, figures: Sequence[float], colour: str) -> None:
+    axes.scatter(figures, [row] * len(figures), color=colour, s=14, alpha=0.6)
+
+
+def _draw_all_ratios(axes: Any, comparison: Comparison) -> None:
+    for row, condition in enumerate(comparison.conditions):
+        _draw_ratios(axes, row, condition)
+    axes.set_xlabel("ours / peer: pairs, median, 95 % interval")
+    _draw_bounds(axes, [comparison.gate, comparison.moonshot])
+    _make_logarithmic(axes)
 
 
 def _draw_ratios(axes: Any, row: int, condition: Condition) -> None:
-    axes.scatter(condition.ratios, [row] * len(condition.ratios), color="grey", s=14, alpha=0.6)
+    _draw_side(axes, row, condition.ratios, "grey")
     found = condition.ratio
     axes.errorbar(
         [found.median], [row], xerr=[[found.median - found.low], [found.high - found.median]], fmt="D", color=_OURS
     )
+
+
+def _draw_bounds(axes: Any, bounds: Sequence[float]) -> None:
+    for bound, style in zip(bounds, "-:", strict=True):
+        axes.axvline(bound, color="black", linestyle=style, linewidth=1)
+
+
+def _make_logarithmic(axes: Any) -> None:
+    from matplotlib import ticker
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+    axes.xaxis.set_minor_formatter(ticker.NullFormatter())
+
+
+def _name_rows(axes: Any, names: Sequence[str]) -> None:
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.grid(axis="x", alpha=0.3)

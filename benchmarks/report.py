@@ -19,6 +19,7 @@ Made by `python -m benchmarks report` from the samples in [data](data); do not e
 Machines are shared and noisy: an absolute time is a hint, a ratio measured in one run is a result. Ours and the peer's
 take turns (A B B A ...), block by block; each ratio is the median over neighbouring blocks, with a 95 % interval
 by order statistics. Each comparison runs once idle and once with another CPU kept busy. Peers are stock releases.
+Where there is no peer, a bound holds for our own worst block. Of many samples of a block every n-th is kept.
 A bound is *met* when the whole interval lies within it in both conditions, *missed* when the whole interval of one
 lies beyond it, else *open*. Where it says *rig*, the processor is emulated by software: only ratios mean anything
 there, and CPU time includes what the host took away meanwhile.
@@ -44,35 +45,45 @@ def _table(comparisons: Sequence[Comparison]) -> list[str]:
         "|---|---|---|---|---|---|---|---|",
     ]
     for comparison in comparisons:
-        ratios = [condition.ratio for condition in comparison.conditions]
+        bounded = [comparison.bounded(condition) for condition in comparison.conditions]
         for condition in comparison.conditions:
             first = condition is comparison.conditions[0]
             bounds = [
-                f"≤ {_bound(bound)}: {judge(ratios, bound)}" if first else ""
+                f"≤ {_bound(comparison, bound)}: {judge(bounded, bound)}" if first else ""
                 for bound in (comparison.gate, comparison.moonshot)
             ]
             name = f"[{comparison.name}](#{_anchor(comparison)})" if first else ""
-            cells = [name, _against(comparison) if first else "", condition.name, *_medians(condition), *bounds]
+            cells = [
+                name,
+                _against(comparison) if first else "",
+                condition.name,
+                *_medians(comparison, condition),
+                *bounds,
+            ]
             lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
 def _against(comparison: Comparison) -> str:
-    return f"{comparison.peer.split()[0]} ({comparison.where})"
+    return f"{comparison.against or 'nobody'} ({comparison.where})"
 
 
-def _medians(condition: Condition) -> list[str]:
-    ours, peer = median(condition.ours_us), median(condition.peer_us)
-    return [_microseconds(ours), _microseconds(peer), f"**{_interval(condition.ratio)}**"]
+def _medians(comparison: Comparison, condition: Condition) -> list[str]:
+    ours = format_figure(median(condition.ours), comparison.unit)
+    if not comparison.against:
+        return [ours, "", f"worst **{format_figure(condition.worst.median, comparison.unit)}**"]
+    return [ours, format_figure(median(condition.peers), comparison.unit), f"**{_interval(condition.ratio)}**"]
 
 
 def _details(comparison: Comparison) -> list[str]:
     lines = [f"## {comparison.name}", "", f"{comparison.what}.", "", f"![{comparison.name}]({comparison.name}.svg)", ""]
-    lines += [f"- ours: {comparison.ours}", f"- peer: {comparison.peer}", f"- where: {_where(comparison)}"]
+    lines += [f"- ours: {comparison.ours}", *([f"- peer: {comparison.peer}"] if comparison.against else [])]
+    lines.append(f"- where: {_where(comparison)}")
+    side = " a side" if comparison.against else ""
     for condition in comparison.conditions:
         averages = f"load average {condition.load_average_before} before, {condition.load_average_after} after"
-        blocks = len(condition.blocks) // 2
-        lines.append(f"- {condition.name}: {blocks} blocks a side; beside it: {condition.load}; {averages}")
+        blocks = len(condition.ours)
+        lines.append(f"- {condition.name}: {blocks} blocks{side}; beside it: {condition.load}; {averages}")
     lines += [f"- {note}" for note in comparison.notes]
     return [*lines, f"- again: `{comparison.repeat}`", ""]
 
@@ -93,7 +104,9 @@ def _anchor(comparison: Comparison) -> str:
     return comparison.name.lower()
 
 
-def _bound(bound: float) -> str:
+def _bound(comparison: Comparison, bound: float) -> str:
+    if not comparison.against:
+        return format_figure(bound, comparison.unit)
     fraction = Fraction(bound).limit_denominator(100)
     return f"1/{fraction.denominator}" if fraction.numerator == 1 and fraction.denominator > 1 else f"{bound:g}"
 
@@ -102,8 +115,11 @@ def _interval(interval: Interval) -> str:
     return f"{interval.median:.3g} [{interval.low:.3g}, {interval.high:.3g}]"
 
 
-def _microseconds(value: float) -> str:
-    return f"{value:,.0f} µs" if value >= 100 else f"{value:.1f} µs"
+def format_figure(value: float, unit: str) -> str:
+    """With its unit: nanoseconds as µs, a share as per cent, whole numbers of anything else."""
+    if unit == "ns":
+        return f"{value / 1000:,.0f} µs" if value >= 100_000 else f"{value / 1000:.1f} µs"
+    return f"{100 * value:.3g} %" if unit == "share" else f"{value:,.0f} {unit}"
 
 
 def write_report(folder: Path, comparisons: Sequence[Comparison]) -> Path:

@@ -10,9 +10,9 @@ sys.path[0] = str(Path(__file__).resolve().parent.parent)
 from linuxpy.video.device import Device, VideoCapture  # noqa: E402
 
 from benchmarks import vivid  # noqa: E402
-from benchmarks.common import compare, own_cpu_ns  # noqa: E402
+from benchmarks.common import compare, own_cpu_ns, spent  # noqa: E402
 from benchmarks.environment import describe  # noqa: E402
-from benchmarks.result import Comparison  # noqa: E402
+from benchmarks.result import Comparison, Measured  # noqa: E402
 
 WIDTH_PX, HEIGHT_PX, RATE = 3840, 2160, 10
 FRAMES = 20
@@ -23,14 +23,14 @@ def main(folder: Path) -> None:
     path = vivid.find_vivid()
     vivid.set_up(path, WIDTH_PX, HEIGHT_PX, RATE)
 
-    def ours() -> tuple[int, int]:
+    def ours() -> Measured:
         with vivid.shots(path, WIDTH_PX, HEIGHT_PX, RATE) as frames:
             before_ns = own_cpu_ns()
             for _ in range(FRAMES):
                 next(frames)
-            return own_cpu_ns() - before_ns, FRAMES
+            return spent(own_cpu_ns() - before_ns, FRAMES)
 
-    def peer() -> tuple[int, int]:
+    def peer() -> Measured:
         with Device(path) as device, VideoCapture(device) as capture:
             frames = iter(capture)
             for _ in range(vivid.WARM_UP_FRAMES):
@@ -40,14 +40,17 @@ def main(folder: Path) -> None:
                 next(frames)
             spent_ns = own_cpu_ns() - before_ns
             frames.close()
-            return spent_ns, FRAMES
+            return spent(spent_ns, FRAMES)
 
     comparison = Comparison(
         name="F2",
         row="F2",
         what=f"CPU per {WIDTH_PX}x{HEIGHT_PX} YUYV frame, taken and given back",
+        measure="CPU per frame",
+        unit="ns",
         ours="Session.take and give_back, MMAP, 4 buffers, pixels not touched",
         peer="linuxpy's `for frame in VideoCapture(Device(path))` as it comes: MMAP, 2 buffers, frames copied",
+        against="linuxpy",
         gate=1 / 5,
         moonshot=1 / 50,
         where="rig",

@@ -16,9 +16,9 @@ from agent.pipeline.jpeg import Chroma  # noqa: E402
 from agent.pipeline.record import Circumstances  # noqa: E402
 from agent.pipeline.writer import PictureWriter  # noqa: E402
 from benchmarks import vivid  # noqa: E402
-from benchmarks.common import compare, cpu_ns_of, own_cpu_ns, run_counted  # noqa: E402
+from benchmarks.common import compare, cpu_ns_of, own_cpu_ns, run_counted, spent  # noqa: E402
 from benchmarks.environment import describe  # noqa: E402
-from benchmarks.result import Comparison  # noqa: E402
+from benchmarks.result import Comparison, Measured  # noqa: E402
 
 WIDTH_PX, HEIGHT_PX, RATE = 1920, 1080, 2
 QUALITY = 90
@@ -32,7 +32,7 @@ def main(folder: Path) -> None:
     path = vivid.find_vivid()
     vivid.set_up(path, WIDTH_PX, HEIGHT_PX, RATE)
 
-    def ours() -> tuple[int, int]:
+    def ours() -> Measured:
         with (
             tempfile.TemporaryDirectory() as pictures,
             PictureWriter(Path(pictures), "f5", quality=QUALITY, chroma=Chroma.QUARTER, make="a", model="b") as writer,
@@ -42,22 +42,25 @@ def main(folder: Path) -> None:
             for _ in range(FRAMES):
                 shot = next(frames)
                 writer.write(shot.frame, Circumstances(realtime_ns=shot.realtime_ns))
-            return own_cpu_ns() - before_ns, FRAMES
+            return spent(own_cpu_ns() - before_ns, FRAMES)
 
-    def peer() -> tuple[int, int]:
+    def peer() -> Measured:
         with tempfile.TemporaryDirectory() as pictures, _ustreamer(path, Path(pictures)) as server:
             dump = Path(pictures) / "dump"
             _spent_ns(server, dump, START_UP_FRAMES)  # until it streams
             # what is spent between two readers falls out of the difference
             short_ns = _spent_ns(server, dump, START_UP_FRAMES)
-            return _spent_ns(server, dump, START_UP_FRAMES + FRAMES) - short_ns, FRAMES
+            return spent(_spent_ns(server, dump, START_UP_FRAMES + FRAMES) - short_ns, FRAMES)
 
     comparison = Comparison(
         name="F5-ustreamer",
         row="F5",
         what=f"CPU per {WIDTH_PX}x{HEIGHT_PX} YUYV frame from the driver to a JPEG in a file, 4:2:0, quality {QUALITY}",
+        measure="CPU per frame",
+        unit="ns",
         ours="Session and PictureWriter: a file, EXIF and a line of frames.jsonl for each frame",
         peer="ustreamer --encoder=CPU --workers=1 with --sink, and ustreamer-dump, which appends each frame to a file",
+        against="ustreamer",
         gate=1,
         moonshot=1 / 3,
         where="rig",

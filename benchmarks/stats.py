@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import comb
 from statistics import median
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+Side = TypeVar("Side")
 
 
 class Interval(NamedTuple):
@@ -38,6 +40,14 @@ def outside(count: int, confidence: float = 0.95) -> int:
     return skip
 
 
+def percentile(samples: Sequence[int], per_cent: int) -> int:
+    """The nearest rank: the smallest sample that at least `per_cent` of all do not exceed. Raises ValueError."""
+    if not samples:
+        raise ValueError("no samples")
+    rank = -(-len(samples) * per_cent // 100)
+    return sorted(samples)[max(rank, 1) - 1]
+
+
 def paired_ratios(ours: Sequence[float], peers: Sequence[float]) -> list[float]:
     """Ours over the peer's, block by neighbouring block: what drifts slowly falls out. Raises ValueError."""
     if len(ours) != len(peers):
@@ -45,6 +55,6 @@ def paired_ratios(ours: Sequence[float], peers: Sequence[float]) -> list[float]:
     return [mine / theirs for mine, theirs in zip(ours, peers, strict=True)]
 
 
-def block_order(pairs: int) -> list[bool]:
-    """Which side has its turn: True for ours. A B B A A B B A ..., so that neither is always the second."""
-    return [ours for number in range(pairs) for ours in ((True, False) if number % 2 == 0 else (False, True))]
+def turn_order(sides: Sequence[Side], rounds: int) -> list[Side]:
+    """Whose turn it is: A B C C B A A B C ..., so that nobody is always the last."""
+    return [side for number in range(rounds) for side in (sides if number % 2 == 0 else sides[::-1])]

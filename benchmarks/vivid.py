@@ -31,11 +31,28 @@ def find_vivid() -> str:
     raise LookupError("no single-planar vivid: modprobe vivid n_devs=1 node_types=0x1 multiplanar=1, or make rig")
 
 
+def find_others(path: str) -> list[str]:
+    """The other vivid nodes that capture."""
+    others = [other for other in KERNEL.video_nodes() if other != path]
+    return [other for other in others if _is_vivid(other)]
+
+
+def _is_vivid(path: str) -> bool:
+    with Node(KERNEL, path) as node:
+        found = query_capabilities(node)
+        return found.driver == "vivid" and found.buffer_type is not None
+
+
 def set_up(path: str, width_px: int, height_px: int, rate: int) -> None:
     """Format, rate, and stamps that do not lie in the future, for whoever opens it next."""
-    control(path, "--set-ctrl", "timestamp_source=1")
+    set_stamps(path)
     control(path, "--set-fmt-video", f"width={width_px},height={height_px},pixelformat=YUYV")
     control(path, "--set-parm", str(rate))
+
+
+def set_stamps(path: str) -> None:
+    """Stamps of the start of exposure, which do not lie in the future."""
+    control(path, "--set-ctrl", "timestamp_source=1")
 
 
 def control(path: str, *arguments: str) -> None:

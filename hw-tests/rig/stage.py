@@ -11,10 +11,15 @@ import tempfile
 from pathlib import Path
 
 from rig.errors import RigError
+from rig.progress import say
 
 #: Left out of /tree, so that the guest can only import what the wheel installed.
 PACKAGE = "agent"
 WHEELS = "wheels"
+#: Peers in C for the benchmarks: each source becomes a program beside it, as the guest has no compiler.
+PROGRAMS = "benchmarks/c"
+#: Statically, as the guest's C library may be older than this machine's.
+COMPILE = ("cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-static")
 
 
 def lay_out(repository: Path, tree: Path, *, with_project: bool) -> None:
@@ -23,7 +28,7 @@ def lay_out(repository: Path, tree: Path, *, with_project: bool) -> None:
     The folder itself stays the same one: a live guest has it mounted.
 
     Raises:
-        RigError: git or pip failed.
+        RigError: git, pip or the compiler failed.
     """
     tree.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="rig-") as scratch_name:
@@ -32,6 +37,7 @@ def lay_out(repository: Path, tree: Path, *, with_project: bool) -> None:
         if with_project:
             _build_wheel(copy)
         shutil.rmtree(copy / PACKAGE, ignore_errors=True)
+        _compile(copy / PROGRAMS)
         _empty(tree)
         for path in copy.iterdir():
             shutil.move(path, tree / path.name)
@@ -52,6 +58,15 @@ def _build_wheel(copy: Path) -> None:
     """Builds the project's wheel with the versions the constraints name."""
     pip_wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
     _output([*pip_wheel, "--wheel-dir", str(copy / WHEELS), str(copy)], PIP_CONSTRAINT=str(copy / "constraints.txt"))
+
+
+def _compile(folder: Path) -> None:
+    """Without a compiler there are no programs, and the benchmark that misses one says so."""
+    if shutil.which(COMPILE[0]) is None:
+        say("tree", "no C compiler here: benchmarks with a peer in C will be missing (apt-get install gcc libc6-dev)")
+        return
+    for source in sorted(folder.glob("*.c")):
+        _output([*COMPILE, "-o", str(source.with_suffix("")), str(source)])
 
 
 def _empty(folder: Path) -> None:

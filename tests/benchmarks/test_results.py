@@ -3,13 +3,15 @@
 import json
 import platform
 import re
+from dataclasses import replace
 
 import pytest
 
 from benchmarks.__main__ import collect
+from benchmarks.common import Taken
 from benchmarks.environment import describe
 from benchmarks.report import judge, make_report
-from benchmarks.result import Block, Comparison, Condition, read_all
+from benchmarks.result import KEPT_SAMPLES, Block, Comparison, Condition, Measured, read_all
 from benchmarks.stats import Interval
 
 ENVIRONMENT = {
@@ -19,15 +21,25 @@ ENVIRONMENT = {
 
 
 def _condition(name, ours_us, peer_us=10):
-    blocks = [Block(ours, (ours_us if ours else peer_us) * 5000, 5) for _ in range(12) for ours in (True, False)]
+    blocks = [Block(ours, (ours_us if ours else peer_us) * 1000, 5) for _ in range(12) for ours in (True, False)]
     return Condition(name, "none", 0.5, 0.75, tuple(blocks))
+
+
+def _alone(unit, *figures, gate=1, moonshot=0):
+    """A comparison with nobody."""
+    blocks = tuple(Block(True, figure, 100) for figure in figures)
+    return Comparison(
+        name="Y1", row="Y", what="a count", measure="frames after it", unit=unit, ours="ours", gate=gate,
+        moonshot=moonshot, where="rig", repeat="make it", environment=ENVIRONMENT,
+        conditions=(Condition("idle", "none", 0.5, 0.75, blocks),),
+    )  # fmt: skip
 
 
 def _comparison(idle=5, loaded=15):
     return Comparison(
-        name="X1", row="X", what="a thing", ours="ours", peer="peer --version", gate=1, moonshot=1 / 50, where="rig",
-        repeat="make it", notes=("a note",), environment=ENVIRONMENT,
-        conditions=(_condition("idle", idle), _condition("under load", loaded)),
+        name="X1", row="X", what="a thing", measure="CPU per thing", unit="ns", ours="ours", peer="peer --version",
+        against="a peer", gate=1, moonshot=1 / 50, where="rig", repeat="make it", notes=("a note",),
+        environment=ENVIRONMENT, conditions=(_condition("idle", idle), _condition("under load", loaded)),
     )  # fmt: skip
 
 
@@ -44,10 +56,10 @@ def test_files_of_others_are_left_alone(tmp_path):
     assert [path.name for path in collect(tmp_path, tmp_path / "taken")] == ["X1.json"]
 
 
-def test_time_per_frame_and_ratio():
+def test_sides_and_their_ratio():
     condition = _condition("idle", 5)
-    assert condition.ours_us == [5.0] * 12
-    assert condition.peer_us == [10.0] * 12
+    assert condition.ours == [5000] * 12
+    assert condition.peers == [10000] * 12
     assert condition.ratio == Interval(0.5, 0.5, 0.5)
 
 
@@ -60,10 +72,59 @@ def test_a_bound_is_met_only_by_whole_intervals_in_all_conditions(intervals, ver
     assert judge([Interval(*values) for values in intervals], 1) == verdict
 
 
+def test_without_a_peer_the_worst_block_is_bounded():
+    comparison = _alone("frames", 0, 0, 0, 2, 0, 0)
+    (condition,) = comparison.conditions
+    assert comparison.bounded(condition) == Interval(2, 2, 2)
+    assert judge([comparison.bounded(condition)], 1) == "missed"
+    assert judge([comparison.bounded(condition)], 2) == "met"
+
+
+def test_without_a_peer_the_table_bounds_the_figure_itself():
+    frames = make_report([_alone("frames", 0, 0, 3)])
+    assert "| [Y1](#y1) | nobody (rig) | idle | 0 frames |  | worst **3 frames** | ≤ 1 frames: missed |" in frames
+    assert "- peer" not in frames
+    shares = make_report([_alone("share", 0, 0.001, 0.002, gate=0.0018)])
+    assert "| 0.1 % |  | worst **0.2 %** | ≤ 0.18 %: missed | ≤ 0 %: missed |" in shares
+
+
+def test_of_many_samples_every_nth_is_kept():
+    few = Block.of(Measured(2, 3, [1, 2, 3]), ours=True)
+    assert few == Block(True, 2, 3, (1, 2, 3))
+    many = Block.of(Measured(2, 10 * KEPT_SAMPLES + 1, range(10 * KEPT_SAMPLES + 1)), ours=False)
+    assert many.samples == tuple(range(0, 10 * KEPT_SAMPLES + 1, 11))
+    assert many.count == 10 * KEPT_SAMPLES + 1
+    assert len(many.samples) <= KEPT_SAMPLES
+
+
+def test_samples_are_kept_in_one_line(tmp_path):
+    block = Block.of(Measured(2, 3, [10, -20, 30]), ours=True)
+    found = Condition("idle", "none", 0.5, 0.75, (block, Block(False, 1.5, 3)))
+    comparison = replace(_comparison(), conditions=(found,))
+    path = comparison.write(tmp_path)
+    assert '"samples": [10,-20,30]\n' in path.read_text()
+    assert Comparison.read(path) == comparison
+
+
+def test_one_run_of_three_sides_gives_each_pair_its_own_blocks():
+    condition = Condition("idle", "none", 0.5, 0.75, ())
+    taken = Taken(condition, (("a", 1), ("b", 2), ("c", 3), ("c", 4), ("b", 5), ("a", 6)))
+
+    def figure(number):
+        return Measured(number, 1)
+
+    found = taken.figures(("a", figure), ("c", figure))
+    assert [(block.ours, block.figure) for block in found.blocks] == [(True, 1), (False, 3), (False, 4), (True, 6)]
+    alone = taken.figures(("b", figure))
+    assert [(block.ours, block.figure) for block in alone.blocks] == [(True, 2), (True, 5)]
+    both = taken.figures(("c", figure), ("c", lambda number: Measured(10 * number, 1)))
+    assert [(block.ours, block.figure) for block in both.blocks] == [(True, 3), (False, 30), (True, 4), (False, 40)]
+
+
 def test_the_table_says_what_was_found():
     report = make_report([_comparison()])
     assert (
-        "| [X1](#x1) | peer (rig) | idle | 5.0 µs | 10.0 µs | **0.5 [0.5, 0.5]** | ≤ 1: missed | ≤ 1/50: missed |"
+        "| [X1](#x1) | a peer (rig) | idle | 5.0 µs | 10.0 µs | **0.5 [0.5, 0.5]** | ≤ 1: missed | ≤ 1/50: missed |"
         in report
     )
     assert "|  |  | under load | 15.0 µs | 10.0 µs | **1.5 [1.5, 1.5]** |  |  |" in report

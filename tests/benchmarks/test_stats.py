@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.stats import Interval, block_order, median_interval, outside, paired_ratios
+from benchmarks.stats import Interval, median_interval, outside, paired_ratios, percentile, turn_order
 
 SAMPLES = st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=60)
 
@@ -62,8 +62,36 @@ def test_blocks_that_do_not_pair_are_refused():
 
 
 @given(st.integers(1, 50))
-def test_each_pair_has_both_sides_and_neither_is_always_first(pairs):
-    order = block_order(pairs)
+def test_each_pair_has_both_sides_and_neither_is_always_first(rounds):
+    order = turn_order(["ours", "peer"], rounds)
     neighbours = list(zip(order[::2], order[1::2], strict=True))
-    assert all(first is not second for first, second in neighbours)
-    assert [first for first, _ in neighbours[:4]] == [True, False, True, False][:pairs]
+    assert all(first != second for first, second in neighbours)
+    assert [first for first, _ in neighbours[:4]] == ["ours", "peer", "ours", "peer"][:rounds]
+
+
+@given(st.lists(st.integers(), min_size=1, max_size=5, unique=True), st.integers(1, 20))
+def test_each_round_has_every_side_once_and_turns_round(sides, rounds):
+    order = turn_order(sides, rounds)
+    in_rounds = [order[first : first + len(sides)] for first in range(0, len(order), len(sides))]
+    assert in_rounds == [sides if number % 2 == 0 else sides[::-1] for number in range(rounds)]
+
+
+@pytest.mark.parametrize(
+    ("samples", "per_cent", "found"),
+    [([7], 99, 7), ([3, 1, 2], 50, 2), ([4, 1, 3, 2], 50, 2), (range(1, 101), 99, 99), (range(1, 102), 99, 100),
+     (range(1, 201), 50, 100), ([5, 9], 0, 5), ([5, 9], 100, 9)],
+)  # fmt: skip
+def test_percentiles_are_the_nearest_rank(samples, per_cent, found):
+    assert percentile(list(samples), per_cent) == found
+
+
+@given(st.lists(st.integers(), min_size=1, max_size=200), st.integers(1, 100))
+def test_a_percentile_is_the_smallest_sample_that_so_many_do_not_exceed(samples, per_cent):
+    found = percentile(samples, per_cent)
+    assert sum(sample <= found for sample in samples) * 100 >= per_cent * len(samples)
+    assert sum(sample < found for sample in samples) * 100 < per_cent * len(samples)
+
+
+def test_no_percentile_without_samples():
+    with pytest.raises(ValueError, match="no samples"):
+        percentile([], 50)
