@@ -91,7 +91,10 @@ class Borrower:
 
     def _message(self) -> tuple[wire.ToReader | None, list[int]]:
         flags = socket.MSG_CMSG_CLOEXEC  # type: ignore[attr-defined,unused-ignore]
-        packet, fds, found, _ = socket.recv_fds(self._channel, wire.PACKET_BYTES, wire.FDS_AT_ONCE, flags)
+        try:
+            packet, fds, found, _ = socket.recv_fds(self._channel, wire.PACKET_BYTES, wire.FDS_AT_ONCE, flags)
+        except ConnectionResetError:  # it closed with answers of ours unread: an end as well
+            return None, []
         if found & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
             _close(fds)
             raise ProtocolError("a message from the lender was cut off: too long, or too many descriptors are open")

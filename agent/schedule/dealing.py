@@ -27,7 +27,7 @@ def deal(run: Run, words: memoryview, first_number: int, first_ns: int, passed: 
         return _deal_at_rest(run, words, first_number, first_ns, passed)
     policy = run.plan.when_busy
     room = {WhenBusy.SKIP: 0, WhenBusy.COALESCE: 1, WhenBusy.CATCH_UP: run.plan.catch_up}[policy]
-    kept = min(passed.ticks, room - len(run.backlog or ()))
+    kept = max(0, min(passed.ticks, room - len(run.backlog or ())))  # a changed plan may have one queued, with SKIP too
     _keep(run, _oldest(run.instants, first_number, first_ns, kept))
     words[run.index + (COALESCED if policy is WhenBusy.COALESCE else SKIPPED_BUSY)] += passed.ticks - kept
     return None

@@ -207,7 +207,7 @@ def changed(plan: Plan, instants: Instants, last_ns: int | None, period_ns: int,
             allowed="none",
         )
     check_period(plan, period_ns, None)
-    anchor_ns = instants.anchor_ns if last_ns is None else last_ns
+    anchor_ns = plan.start_ns if last_ns is None else last_ns
     later = replace(instants, anchor_ns=anchor_ns, period_ns=period_ns)
     next_ns = later.first_at_or_after(now_ns if last_ns is None else max(now_ns, last_ns + 1))
     if next_ns is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 
 from agent.errors import AgentError, InputError, StateError
 from agent.schedule.account import PLAN_WORDS, TRACE_BASE, State, clear
@@ -160,7 +161,10 @@ class Register:
 
     def _check_room(self, plans: Sequence[Plan]) -> None:
         self._sort_in()
-        room = len(self._unused) + sum(run.phase is not SHOT for run in self._ended)
+        unused = len(self._unused)
+        # no further than needed: one plan among ten thousand that ended costs one look
+        again = islice((run for run in self._ended if run.phase is not SHOT), len(plans) - unused)
+        room = unused + sum(1 for _ in again)
         if len(plans) > room:
             raise self._full(plans[room])
 

@@ -404,3 +404,12 @@ def test_an_order_too_long_is_refused():
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs, pytest.raises(ProtocolError):
         Lender(ours, bytes(wire.PACKET_BYTES))
+
+
+def test_a_lender_that_dies_with_answers_unread_has_closed():
+    with Channel() as channel:
+        channel.lend(channel.pool(), 1)
+        borrowed = channel.borrower.receive()
+        channel.borrower.answer(Answer(borrowed.lease, False, 0))
+        channel.lender.release()
+        assert channel.borrower.receive() is None
