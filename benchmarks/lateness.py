@@ -22,7 +22,7 @@ FIFO_PRIORITY = 50
 class Load:
     """`plans` of one period, phases spread evenly over it, measured for a while once all go.
 
-    `fifo_priority`: SCHED_FIFO with it; None for SCHED_OTHER.
+    `fifo_priority`: SCHED_FIFO with it; None for SCHED_OTHER. `join_ns`: `Realtime.join_ns` of our side.
     """
 
     plans: int
@@ -30,6 +30,7 @@ class Load:
     measure_ns: int
     fifo_priority: int | None
     warm_up_ns: int = 300 * NS_PER_MS
+    join_ns: int = 0
 
     @property
     def ticks_per_s(self) -> float:

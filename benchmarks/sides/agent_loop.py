@@ -62,7 +62,11 @@ def observe(load: Load) -> Observed:
 def targets(load: Load, notes: Path) -> Iterator[Supervised]:
     """The process, with room for the load."""
     real_time = Realtime(
-        cpus=tuple(os.sched_getaffinity(0)), fifo_priority=load.fifo_priority, lock_memory=True, timer_slack_ns=1
+        cpus=tuple(os.sched_getaffinity(0)),
+        fifo_priority=load.fifo_priority,
+        lock_memory=True,
+        timer_slack_ns=1,
+        join_ns=load.join_ns,
     )
     cameras = tuple(CameraOrder(name=name, path="") for name in (TARGET, MARKS))
     order = GroupOrder(name="targets", cameras=cameras, plan_capacity=load.plans + 2, realtime=real_time)

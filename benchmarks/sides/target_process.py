@@ -16,14 +16,15 @@ from typing import Any
 
 from agent.capture.child import Inherited
 from agent.capture.loop import CaptureLoop
-from agent.capture.messages import CameraReport
 from agent.capture.order import CameraOrder
 from agent.capture.process import Equipment, leave, serve
 from agent.capture.publish import NoPublisher
+from agent.capture.requests import Choice, Request
 from agent.capture.state_word import Phase
-from agent.capture.unit import Request, Waiter
+from agent.capture.stop import Waiter, off_already
 from agent.kernel import LinuxKernel
 from agent.schedule.run import Tick
+from agent.scope import Ended
 from benchmarks.common import own_cpu_ns
 
 TARGET, MARKS = "target", "marks"
@@ -79,15 +80,22 @@ class Target:
         """A tick was fired: note it, and tell its end."""
         request = Request(tick, tick.due_ns, tick.fired_ns, tick.wanted, stores)
         self._note(request)
-        self._loop.ended(request, monotonic_ns())
+        self._loop.plans.ended(request, monotonic_ns())
 
-    def drop(self, of: Callable[[Request], bool]) -> None:
+    def drop(self, of: Choice) -> None:
         """Nothing ever waits here."""
 
-    def cancel(self, waiter: Waiter) -> None:
+    def when_back(self, of: Choice, then: Callable[[int], None]) -> None:
+        """Nothing is ever out."""
+        then(0)
+
+    def join_stop(self, waiter: Waiter) -> None:
+        """No stop is ever under way."""
+        waiter.done(off_already(self.name, monotonic_ns()))
+
+    def cancel(self, _ended: Ended, waiter: Waiter) -> None:
         """There is no stream to stop."""
-        now_ns = monotonic_ns()
-        waiter.done(CameraReport(camera=self.name, was_on=False, asked_ns=now_ns, entered_ns=0, returned_ns=0))
+        waiter.done(off_already(self.name, monotonic_ns()))
 
     def release(self) -> bool:
         """Nothing to let go of."""
