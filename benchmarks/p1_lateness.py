@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from agent.units import NS_PER_S
+from agent.units import NS_PER_MS, NS_PER_S
 from benchmarks.common import Taken, finish, take_turns
 from benchmarks.environment import describe
 from benchmarks.lateness import Lateness, Load, permitted_priority, policy_words, run_side
