@@ -7,7 +7,6 @@ as cancelling a leaf.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.errors import AgentError
@@ -57,14 +56,13 @@ class Scope:
     `deadline_ns`: CLOCK_MONOTONIC, None for none of its own; a child never outlives its parent whatever it says.
     """
 
-    __slots__ = ("_callbacks", "_deadline_ns", "_ended", "name", "parent")
+    __slots__ = ("_deadline_ns", "_ended", "name", "parent")
 
     def __init__(self, name: str, parent: Scope | None = None, deadline_ns: int | None = None) -> None:
         self.name = name
         self.parent = parent
         self._deadline_ns = deadline_ns
         self._ended: Ended | None = None
-        self._callbacks: list[Callable[[Ended], None]] | None = None
 
     @property
     def deadline_ns(self) -> int | None:
@@ -82,18 +80,18 @@ class Scope:
         if self.ended(now_ns) is not None:
             return False
         self._ended = Ended(Cause.CANCELLED, self.name, by, now_ns)
-        callbacks, self._callbacks = self._callbacks, None
-        for callback in callbacks or ():
-            callback(self._ended)
         return True
 
     def ended(self, now_ns: int) -> Ended | None:
-        """How the first of the chain to end did so; None while all go on. A deadline counts from its very instant."""
+        """How the first of the chain to end did so; None while all go on. A deadline counts from its very instant.
+
+        Of several that ended at the same instant, the nearest to this scope is told.
+        """
         first: Ended | None = None
         scope: Scope | None = self
         while scope is not None:
             own = scope._own_end(now_ns)
-            if own is not None and (first is None or own.at_ns <= first.at_ns):
+            if own is not None and (first is None or own.at_ns < first.at_ns):
                 first = own
             scope = scope.parent
         return first
@@ -103,12 +101,6 @@ class Scope:
         ended = self.ended(now_ns)
         if ended is not None:
             raise ScopeEnded(ended)
-
-    def on_cancel(self, callback: Callable[[Ended], None]) -> None:
-        """Have `callback` called once when this very scope is cancelled (not for deadlines: their owner has timers)."""
-        if self._callbacks is None:
-            self._callbacks = []
-        self._callbacks.append(callback)
 
     def _own_end(self, now_ns: int) -> Ended | None:
         if self._ended is None and self._deadline_ns is not None and now_ns >= self._deadline_ns:

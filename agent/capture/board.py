@@ -15,7 +15,7 @@ from agent.schedule.account import PLAN_WORDS
 from agent.schedule.histogram import Histogram
 from agent.schedule.ring import Ring
 
-_MAGIC = 0x0063_616D_6572_6132
+_MAGIC = 0x0063_616D_6572_6133
 """Changes with the layout: a reader of another version refuses the page."""
 _HEADER_WORDS = 32
 _CAMERA_WORDS = 32
@@ -31,12 +31,13 @@ class Head(enum.IntEnum):
     PID = 3
     STARTED_NS = 4
     BEATS = 5
+    """Turns of the loop."""
     BEAT_NS = 6
     SEQUENCE = 7
     """Even while the page is whole, odd while a turn of the loop writes to it."""
     EVENTS_DROPPED = 8
+    """Events that were not told because the parent reads too slowly."""
     LONGEST_TURN_NS = 9
-    TURNS = 10
 
 
 class Of(enum.IntEnum):
@@ -58,10 +59,12 @@ class Of(enum.IntEnum):
     BYTES = 8
     FAULTS = 9
     RESTARTS = 10
+    """How often its stream was started."""
     LENT = 11
     STORED = 12
     NOT_STORED = 13
     LOST = 14
+    """Frames missing before a good one, by the driver's numbers."""
     DUE_NS = 15
     """By when a stop that was asked for should be done, closing the node included; past it the supervisor kills the
     process. 0: no stop is asked for."""

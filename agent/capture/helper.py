@@ -68,16 +68,15 @@ class Doorbell:
             os.eventfd_write(self.fd, 1)
 
     def collect(self) -> int:
-        """Call what waits; how many it was."""
+        """Call what waits; how many it was. What is put meanwhile rings again."""
         try:
             os.eventfd_read(self.fd)
         except BlockingIOError:
             return 0
-        count = 0
-        while self._waiting:
+        count = len(self._waiting)
+        for _ in range(count):
             then, outcome = self._waiting.popleft()
             then(outcome)
-            count += 1
         return count
 
     def release(self) -> None:
@@ -137,6 +136,9 @@ class HelperThread:
     def _finish(self, then: Then) -> Then:
         def finish(outcome: Outcome) -> None:
             self._busy = False
+            if isinstance(outcome.error, HelperDied) and self._thread is not None:
+                self._thread.join()  # it is on its way out; the next job gets another one
+                self._thread = None
             then(outcome)
 
         return finish

@@ -1,4 +1,4 @@
-"""The loop of a capture process: one thread, one epoll, one order at every wake (brief: the loop's order).
+"""The loop of a capture process: one thread, one epoll, one order at every wake.
 
 1. cancels, commands, and what the helper threads have done; 2. due ticks; 3. cameras; 4. frames that come back;
 5. what is overdue. Each step is bounded: what does not fit waits for the next turn, after cancels were looked at again.
@@ -9,29 +9,25 @@ from __future__ import annotations
 import gc
 import os
 import select
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable
+from contextlib import ExitStack
 
 from agent.capture import messages as m
-from agent.capture import tick_log
 from agent.capture.board import Head
-from agent.capture.commands import CameraUnknown, Commands
+from agent.capture.commands import Commands
 from agent.capture.helper import Doorbell, Helper, HelperThread
-from agent.capture.order import CameraOrder, PlanOrder
+from agent.capture.order import CameraOrder
+from agent.capture.plans import Plans
 from agent.capture.process import Equipment
-from agent.capture.publish import Publisher
-from agent.capture.quotas import Toll
+from agent.capture.publish import REVOKED, Publisher, Returned
+from agent.capture.requests import Request
+from agent.capture.serving import Serving
 from agent.capture.state_word import Phase
-from agent.capture.tick_log import End
 from agent.capture.timer import Timer
-from agent.capture.unit import CameraUnit, Request, Verdict
+from agent.capture.unit import CameraUnit
+from agent.capture.watched import Events, Watched
 from agent.clock import ReadClock, monotonic_ns
-from agent.schedule.account import Refusal
-from agent.schedule.plan import Plan
-from agent.schedule.requests import trace_id
-from agent.schedule.ring import Ring
 from agent.schedule.run import Tick
-from agent.schedule.scheduler import Scheduler
 from agent.schedule.snapshot import Snapshot
 from agent.shared import FENCE
 from agent.units import NS_PER_MS, NS_PER_S
@@ -40,28 +36,14 @@ BEAT_NS = 250 * NS_PER_MS
 """The loop wakes at least this often, to show that it is alive."""
 _COMMANDS_A_TURN = 64
 _TICKS_A_TURN = 128
+_ENDS_A_TURN = 16
 # plain numbers: a member of an enumeration costs a look-up in the hottest path
 _BEATS, _BEAT_NS, _LONGEST_TURN_NS = int(Head.BEATS), int(Head.BEAT_NS), int(Head.LONGEST_TURN_NS)
-_ENDS_A_TURN = 16
 _GAP_NS = 20 * NS_PER_MS
 """A collection of garbage fits into a gap this long."""
 _COLLECT_EVERY_NS = 5 * NS_PER_S
-_REFUSED = {
-    Refusal.AGENT: End.REFUSED_AGENT,
-    Refusal.CAMERA: End.REFUSED_CAMERA,
-    Refusal.PLAN: End.REFUSED_PLAN,
-    Refusal.CLIENT: End.REFUSED_CLIENT,
-}
 
 MakeHelper = Callable[[str, Doorbell], Helper]
-
-
-class _Target(NamedTuple):
-    """What a plan's ticks go to."""
-
-    unit: CameraUnit | None
-    toll: Toll
-    stores: bool
 
 
 class CaptureLoop:
@@ -75,48 +57,37 @@ class CaptureLoop:
         make_helper: MakeHelper = HelperThread,
         now_ns: ReadClock = monotonic_ns,
     ) -> None:
-        order = equipment.assignment.order
+        order, self.board = equipment.assignment.order, equipment.board
         self._equipment, self._order, self._now_ns = equipment, order, now_ns
-        self.board = equipment.board
-        self._words, self._inbox = self.board.words, equipment.inbox
+        self._channel, self._inbox, self._words = equipment.channel, equipment.inbox, self.board.words
         self._join_ns = order.realtime.join_ns
-        self._count_late = self.board.lateness.add
         self.publisher = publisher
-        self.scheduler = Scheduler(self.board.plans, capacity=self.board.capacity, ageing_ns=order.ageing_ns)
-        self.epoll = select.epoll()
         self.bell = Doorbell()
         self.timer = Timer()
         self._make_helper = make_helper
-        self._quotas = equipment.quotas
-        self._ring = Ring(self.board.ring, FENCE)
         self._snapshot = Snapshot(self.board.words[Head.SEQUENCE : Head.SEQUENCE + 1], FENCE)
-        self._targets: list[_Target | None] = [None] * self.board.capacity
-        self._by_fd: dict[int, CameraUnit] = {}
-        self._more: set[CameraUnit] = set()
-        self._outside: set[int] = set()
-        self._ready_told = False
-        self._quitting = False
-        self._released = False
+        self._more: set[Serving] = set()
+        self._store_errors: dict[str, str] = {}
+        self._is_ready_told = self._is_quitting = self._is_released = False
+        self._hanging = False
         self._collected_ns = now_ns()
         self._overdue_ns = 0
         self.wait_s = 0
-        self.units = {camera.name: self._make_unit(place, camera) for place, camera in enumerate(order.cameras)}
+        self.units: dict[str, CameraUnit] = {}
+        self.plans = Plans(order, self.board, self.units, equipment.quotas, now_ns)
+        self.scheduler = self.plans.scheduler
+        self.units.update((camera.name, self._make_unit(place, camera)) for place, camera in enumerate(order.cameras))
         self._units = tuple(self.units.values())
         self._commands = Commands(
-            equipment.channel,
-            self.units,
-            self.scheduler,
-            add=self._add,
-            set_limit=self._set_limit,
-            quit_=self._quit,
-            now_ns=now_ns,
+            self._channel, self.units, self.plans, equipment.quotas, quit_=self._quit, now_ns=now_ns
         )
+        self._watched = Watched(self._inbox, self._channel, publisher)
+        self.epoll = self._watched.epoll
         for fd in (self.timer.fd, self.bell.fd):
             self.epoll.register(fd, select.EPOLLIN)
-        self._inbox_fds: set[int] = set()
-        self._watch_inbox()
-        self._watch_publisher()
-        self._adopt()
+        self._watched.follow_inbox()
+        self._watched.follow_publisher()
+        self.plans.adopt(equipment.assignment.adopted)
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -137,9 +108,10 @@ class CaptureLoop:
         for unit in self._units:
             if unit.name not in self._equipment.assignment.left_off:
                 unit.start()
+        self._tell_ready()
         self._plan_wake(self._now_ns())
 
-    def turn(self, events: Sequence[tuple[int, int]]) -> None:
+    def turn(self, events: Events) -> None:
         """One wake: what `events` and the time call for, in the order of this module."""
         now_ns = self._now_ns()
         words = self._words
@@ -149,8 +121,9 @@ class CaptureLoop:
         only_time = not events or (len(events) == 1 and events[0][0] == self.timer.fd)
         if not only_time or self._inbox.waiting:
             self._commands_and_outcomes(events)
+        fire = self.plans.fire
         for tick in self.scheduler.due(now_ns, _TICKS_A_TURN):
-            self._fire(tick)
+            fire(tick)
         if not only_time or self._more:
             self._cameras(events)
             self._returns(events)
@@ -165,60 +138,47 @@ class CaptureLoop:
 
     def release(self) -> None:
         """Stop every stream, close every camera, end the threads; idempotent. A step that fails keeps none back."""
-        if self._released:
+        if self._is_released:
             return
-        self._released = True
-        self.publisher.release()
+        self._is_released = True
+        with ExitStack() as steps:
+            steps.callback(self._release_bell)
+            steps.callback(self._watched.release)
+            steps.callback(self.timer.release)
+            for unit in self._units:
+                steps.callback(self._release_unit, unit)
+            steps.callback(self.publisher.release)
+
+    def _release_bell(self) -> None:
         # a thread that hangs in the driver rings once more when it is let go: the bell stays open for it
-        ended = [unit.release() for unit in self._units]
-        if all(ended):
+        if not self._hanging:
             self.bell.release()
-        self.timer.release()
-        self.epoll.close()
+
+    def _release_unit(self, unit: CameraUnit) -> None:
+        self._hanging |= not unit.release()
 
     def _over(self) -> bool:
         """All streams are off, and all lent frames are back."""
-        return self._quitting and not any(unit.lent for unit in self._units)
+        return self._is_quitting and not any(unit.lent for unit in self._units)
 
     def _quit(self) -> None:
-        self._quitting = True
+        self._is_quitting = True
 
     # -- the steps ------------------------------------------------------------------------------------------------
 
-    def _commands_and_outcomes(self, events: Sequence[tuple[int, int]]) -> None:
+    def _commands_and_outcomes(self, events: Events) -> None:
         inbox = self._inbox
         fds = {fd for fd, _ in events}
-        if inbox.waiting or self._inbox_fds & fds:
+        if inbox.waiting or self._watched.inbox_fds & fds:
             received = inbox.drain(_COMMANDS_A_TURN)
-            self._commands.handle(received, inbox.waiting)
-            if set(inbox.fds()) != self._inbox_fds:
-                self._watch_inbox()
+            self._commands.handle(received, is_more=self._channel.waiting)
+            if set(inbox.fds()) != self._watched.inbox_fds:
+                self._watched.follow_inbox()
         if self.bell.fd in fds:
             self.bell.collect()
 
-    def _fire(self, tick: Tick) -> None:
-        target = self._targets[tick.run.slot]
-        if target is None:
-            return
-        now_ns = self._now_ns()
-        unit = target.unit
-        if unit is None or not unit.armed:
-            self._log(tick, End.NOT_READY, now_ns)
-            self.scheduler.not_ready(tick)
-            return
-        if target.toll.buckets:
-            refused = self._quotas.pass_(target.toll, now_ns)
-            if refused is not None:
-                self._log(tick, _REFUSED[refused], now_ns)
-                self.scheduler.refused(tick, refused)
-                return
-        if not self.scheduler.fired(tick, now_ns):
-            return
-        self._count_late(now_ns - tick.due_ns)
-        unit.want(tick, target.stores)
-
-    def _cameras(self, events: Sequence[tuple[int, int]]) -> None:
-        ready = {self._by_fd[fd]: mask for fd, mask in events if fd in self._by_fd}
+    def _cameras(self, events: Events) -> None:
+        ready = self._watched.cameras(events)
         for unit in self._more - ready.keys():
             ready[unit] = select.EPOLLIN
         self._more.clear()
@@ -226,18 +186,20 @@ class CaptureLoop:
             if unit.on_readable(mask):
                 self._more.add(unit)
 
-    def _returns(self, events: Sequence[tuple[int, int]]) -> None:
-        if any(fd in self._outside for fd, _ in events):
+    def _returns(self, events: Events) -> None:
+        if self._watched.is_publisher(events):
             self._collect(self._now_ns())
-        channel = self._equipment.channel
-        if any(fd == channel.fileno() and mask & select.EPOLLOUT for fd, mask in events):
-            channel.flush()
-            self._watch_inbox()
+        if self._watched.is_writable(events):
+            self._channel.flush()
+            self._watched.follow_inbox()
 
     def _collect(self, now_ns: int) -> None:
         for back in self.publisher.collect(now_ns):
+            self._tell_not_stored(back)
             self.units[back.camera].returned(back)
-        self._watch_publisher()
+        self._watched.follow_publisher()
+        if not self._is_ready_told:
+            self._tell_ready()
 
     def _overdue(self, now_ns: int) -> None:
         for unit in self._units:
@@ -250,11 +212,22 @@ class CaptureLoop:
 
     def _tell_ends(self) -> None:
         """Plans that ended, and whatever is still to be sent."""
-        channel = self._equipment.channel
+        channel = self._channel
         for run in self.scheduler.ended(_ENDS_A_TURN):
-            channel.offer(m.PlanEnded(at_ns=self._now_ns(), plan=run.plan.name, state=run.state.name.lower()))
+            state, cause = run.state.name.lower(), self.plans.cause(run)
+            channel.offer(m.PlanEnded(at_ns=self._now_ns(), plan=run.plan.name, state=state, cause=cause))
         if channel.wants_write:
-            self._watch_inbox()
+            self._words[Head.EVENTS_DROPPED] = channel.dropped
+            self._watched.follow_inbox()
+
+    def _tell_not_stored(self, back: Returned) -> None:
+        """The first of several frames in a row that were not stored for one reason; the others are in the ring."""
+        if back.error not in (self._store_errors.get(back.camera, ""), REVOKED):
+            self._store_errors[back.camera] = back.error
+            if back.error:
+                self._channel.offer(
+                    m.NotStored(at_ns=self._now_ns(), camera=back.camera, code=back.error, told=back.told)
+                )
 
     def _plan_wake(self, now_ns: int) -> None:
         """When to wake next: at once if something is left to do, else at the first instant at which something is due.
@@ -283,68 +256,16 @@ class CaptureLoop:
         self.timer.set(next_ns)
         self.wait_s = -1
 
-    # -- plans ----------------------------------------------------------------------------------------------------
-
-    def _add(self, orders: Sequence[PlanOrder]) -> dict[str, int]:
-        """Start plans, all or none; their places in the page by name."""
-        now_ns = self._now_ns()
-        for order in orders:
-            self._check_camera(order.plan)
-        self.scheduler.check([order.plan for order in orders], now_ns)
-        slots = {}
-        for order in orders:
-            run = self.scheduler.add(order.plan, now_ns)
-            self._aim(order, run.slot, now_ns)
-            slots[order.plan.name] = run.slot
-        for name in {order.plan.camera for order in orders}:
-            if not self.units[name].wanted:
-                self.units[name].start()
-        return slots
-
-    def _aim(self, order: PlanOrder, slot: int, now_ns: int) -> None:
-        plan = order.plan
-        if order.quota is None:
-            toll = self._quotas.toll(plan.camera, plan.client)
-        else:
-            toll = self._quotas.toll_of_plan(plan.camera, plan.client, plan.name, slot, order.quota, now_ns)
-        self._targets[slot] = _Target(self.units.get(plan.camera), toll, order.store)
-
-    def _check_camera(self, plan: Plan) -> None:
-        if plan.camera not in self.units:
-            raise CameraUnknown(
-                f"plan {plan.name}: there is no camera {plan.camera!r} in this group",
-                hint=f"its cameras are {', '.join(self.units)}",
-                camera=plan.camera,
-                allowed=list(self.units),
-            )
-
-    def _adopt(self) -> None:
-        """Go on with the plans of a process that died."""
-        now_ns = self._now_ns()
-        for adopted in self._equipment.assignment.adopted:
-            self.scheduler.adopt(adopted.order.plan, adopted.slot, now_ns)
-            self._aim(adopted.order, adopted.slot, now_ns)
-            if adopted.cancelled_by:
-                self.scheduler.cancel(adopted.order.plan.name, now_ns)
-
-    def _set_limit(self, message: m.SetQuota) -> None:
-        self._quotas.set_limit(message.bucket, message.limit, self._now_ns())
-
-    def _log(self, tick: Tick, end: End, now_ns: int) -> None:
-        tick_log.put(self._ring, tick.run.slot, end, tick.trace_number, tick.due_ns, 0, now_ns)
-
     # -- what units need (unit.Around) ----------------------------------------------------------------------------
 
     def watch(self, unit: CameraUnit, fd: int) -> None:
         """Call `unit.on_readable` when frames wait."""
-        self._by_fd[fd] = unit
-        self.epoll.register(fd, select.EPOLLIN)
+        self._watched.add(unit, fd)
 
     def unwatch(self, fd: int) -> None:
-        """Do not any more: a stream that is off polls as broken, again and again."""
-        unit = self._by_fd.pop(fd, None)
+        """Do not any more."""
+        unit = self._watched.remove(fd)
         if unit is not None:
-            self.epoll.unregister(fd)
             self._more.discard(unit)
 
     def changed(self, unit: CameraUnit) -> None:
@@ -358,47 +279,29 @@ class CaptureLoop:
             hint=cause.hint if cause else "",
             code=cause.code if cause else "",
         )
-        self._equipment.channel.offer(event)
-        if not self._ready_told and all(each.settled for each in self._units):
-            self._ready_told = True
-            self._equipment.channel.offer(m.Ready(at_ns=self._now_ns(), cameras=self._prepared()))
+        self._channel.offer(event)
+        self._tell_ready()
 
     def ended(self, request: Request, now_ns: int) -> None:
-        """A request ended: count it, and write its record."""
-        tick = request.tick
-        if request.verdict is None:
-            end = End.DELIVERED
-            self.scheduler.delivered(tick, now_ns, request.frames, request.bytes)
-        elif request.verdict is Verdict.FAILED:
-            end = End.FAILED
-            self.scheduler.failed(tick, now_ns)
-        else:
-            end = End.SHOT_CANCELLED
-            self.scheduler.dropped(tick, now_ns)
-        tick_log.put(
-            self._ring,
-            tick.run.slot,
-            end,
-            tick.trace_number,
-            request.due_ns,
-            request.fired_ns,
-            now_ns,
-            request.frames,
-            request.sequence,
-            request.operator_ns,
-        )
+        """A request ended."""
+        self.plans.ended(request, now_ns)
 
     def trace(self, tick: Tick) -> str:
         """The trace id of a tick."""
-        return trace_id(self._order.run_id, tick.run.slot, tick.trace_number)
+        return self.plans.trace(tick)
 
     # -- the rest -------------------------------------------------------------------------------------------------
 
-    def _prepared(self) -> dict[str, object]:
-        return {
+    def _tell_ready(self) -> None:
+        """Once: when all cameras are as far as they come for now, and their frames can be taken."""
+        if self._is_ready_told or not self.publisher.is_ready or not all(unit.settled for unit in self._units):
+            return
+        self._is_ready_told = True
+        prepared = {
             unit.name: unit.session.prepared if unit.session is not None and unit.word.phase is Phase.ARMED else None
             for unit in self._units
         }
+        self._channel.offer(m.Ready(at_ns=self._now_ns(), cameras=prepared))
 
     def _make_unit(self, place: int, camera: CameraOrder) -> CameraUnit:
         slow, stopper, closer = (
@@ -415,34 +318,3 @@ class CaptureLoop:
             helpers=(slow, stopper, closer),
             now_ns=self._now_ns,
         )
-
-    def _watch_inbox(self) -> None:
-        channel = self._equipment.channel
-        wanted = set(self._equipment.inbox.fds())
-        for fd in self._inbox_fds - wanted:
-            self.epoll.unregister(fd)
-        for fd in wanted:
-            writing = fd == channel.fileno() and channel.wants_write
-            mask = select.EPOLLIN | (select.EPOLLOUT if writing else 0)
-            if fd in self._inbox_fds:
-                self.epoll.modify(fd, mask)
-            else:
-                self.epoll.register(fd, mask)
-        self._inbox_fds = wanted
-
-    def _watch_publisher(self) -> None:
-        wanted = set(self.publisher.fds())
-        if wanted == self._outside:
-            return
-        for fd in self._outside - wanted:
-            _forget(self.epoll, fd)
-        for fd in wanted - self._outside:
-            self.epoll.register(fd, select.EPOLLIN)
-        self._outside = wanted
-
-
-def _forget(epoll: select.epoll, fd: int) -> None:
-    try:
-        epoll.unregister(fd)
-    except (OSError, ValueError):  # its owner closed it already, which took it out
-        return

@@ -24,9 +24,13 @@ PACKET_BYTES = 128 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """Something asked. `id` is the asker's number, which the answer repeats; it grows from command to command."""
+    """Something asked. `id` is the asker's number, which the answer repeats; it grows from command to command.
+
+    `deadline_ns`: a command that is not a cancel is not begun after it (CLOCK_MONOTONIC); None: it may wait.
+    """
 
     id: int
+    deadline_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,17 +156,23 @@ class CameraReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelReport:
-    """What a cancel did. `already`: it was over before. `still_on`: cameras that other plans keep on."""
+    """What a cancel did. `already`: it was over before. `still_on`: cameras that other plans keep on.
+
+    `cause`: what ended and who did it, in words; of what was cancelled before, the first. `still_out`: frames that did
+    not come back from the process that stores them within their limit, and may still be stored.
+    """
 
     plans: int
     already: bool
     cameras: tuple[CameraReport, ...] = ()
     still_on: tuple[str, ...] = ()
+    cause: str = ""
+    still_out: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """Event: all cameras of the group were opened, prepared and armed, or are in fault."""
+    """Event: all cameras of the group stream, are in fault or left off, and their frames can be stored."""
 
     at_ns: int
     cameras: dict[str, Any]
@@ -181,12 +191,23 @@ class CameraChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NotStored:
+    """Event: a frame was not stored; not told again while the same goes on. `code` is stable, `told` is for people."""
+
+    at_ns: int
+    camera: str
+    code: str
+    told: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlanEnded:
-    """Event: a plan finished or was cancelled."""
+    """Event: a plan finished or was cancelled; `cause`: by whom, in words."""
 
     at_ns: int
     plan: str
     state: str
+    cause: str = ""
 
 
 def encode(message: Any) -> bytes:

@@ -50,6 +50,11 @@ class Returned:
 class Publisher(Protocol):
     """Takes frames from the loop and gives each back exactly once. Nothing here blocks; one thread calls it."""
 
+    @property
+    def is_ready(self) -> bool:
+        """Frames are taken at their pace from now on, or it is known that they cannot be; told after a `collect`."""
+        ...
+
     def fds(self) -> Sequence[int]:
         """Descriptors to poll for reading: readable when `collect` has something to do. They may change after it."""
         ...
@@ -91,6 +96,8 @@ class NoPublisher:
 
     def __init__(self) -> None:
         self._back: list[Returned] = []
+
+    is_ready = True
 
     def fds(self) -> Sequence[int]:
         """Nothing to poll: `next_ns` tells."""
@@ -171,6 +178,11 @@ class SinkPublisher:
         except BaseException:
             self._epoll.close()
             raise
+
+    @property
+    def is_ready(self) -> bool:
+        """The sink has said so, or the first one could not."""
+        return self.fault is not None or (self._sink is not None and self._sink.lender.ready)
 
     def fds(self) -> Sequence[int]:
         """One descriptor, the same for ever: an epoll of the channel and the process's end."""

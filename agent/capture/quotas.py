@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from agent.capture.order import PlanOrder
 from agent.errors import InputError
 from agent.schedule.account import Refusal
 from agent.schedule.quota import Buckets, Limit
@@ -39,20 +40,19 @@ class Quotas:
         self._index = {name: place for place, name in enumerate(names)}
         self._base = base
         self._plans: dict[str, int] = {}
+        self._names: dict[int, str] = {}
 
-    def toll(self, camera: str, client: str) -> Toll:
-        """What a plan of this camera and client has to pass besides its own quota."""
-        wanted = (("agent", Refusal.AGENT), (f"camera/{camera}", Refusal.CAMERA), (f"client/{client}", Refusal.CLIENT))
-        found = {self._index[name]: refusal for name, refusal in wanted if name in self._index}
-        return Toll(tuple(found), found) if found else _FREE
+    def toll(self, order: PlanOrder, slot: int, now_ns: int) -> Toll:
+        """What a new plan in this place has to pass; its own quota is full. Raises QuotaError."""
+        if order.quota is not None:
+            self._buckets.define(self._base + slot, order.quota, now_ns)
+        return self._toll(order, slot)
 
-    def toll_of_plan(self, camera: str, client: str, name: str, slot: int, limit: Limit, now_ns: int) -> Toll:
-        """The same with a quota of its own, which is defined anew. Raises QuotaError."""
-        shared = self.toll(camera, client)
-        index = self._base + slot
-        self._buckets.define(index, limit, now_ns)
-        self._plans[name] = index
-        return Toll((*shared.buckets, index), {**shared.refusals, index: Refusal.PLAN})
+    def adopted_toll(self, order: PlanOrder, slot: int, now_ns: int) -> Toll:
+        """The same for a plan whose process died: its own quota is as full as it was. Raises QuotaError."""
+        if order.quota is not None:
+            self._buckets.set_limit(self._base + slot, order.quota, now_ns)
+        return self._toll(order, slot)
 
     def pass_(self, toll: Toll, now_ns: int) -> Refusal | None:
         """Take one token of each bucket, or none: None, or whose limit refused."""
@@ -71,3 +71,18 @@ class Quotas:
                 allowed=known,
             )
         self._buckets.set_limit(index, limit, now_ns)
+
+    def _toll(self, order: PlanOrder, slot: int) -> Toll:
+        plan, index = order.plan, self._base + slot
+        wanted = (
+            ("agent", Refusal.AGENT),
+            (f"camera/{plan.camera}", Refusal.CAMERA),
+            (f"client/{plan.client}", Refusal.CLIENT),
+        )
+        found = {self._index[name]: refusal for name, refusal in wanted if name in self._index}
+        # the plan that had this place before has no quota any more
+        self._plans.pop(self._names.pop(index, ""), None)
+        if order.quota is not None:
+            self._plans[plan.name], self._names[index] = index, plan.name
+            found[index] = Refusal.PLAN
+        return Toll(tuple(found), found) if found else _FREE

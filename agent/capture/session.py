@@ -206,6 +206,11 @@ class Session:
             self._fail(error)
             raise
 
+    def put_back(self, shot: Shot) -> None:
+        """As `give_back`, for callers of `take_waiting`: where it raises, the stream is left as it is."""
+        self._require("give back")
+        self._parts()[1].give_back(shot.frame)
+
     def expose(self, exposure_ns: int, gain: GainRequest | None = None) -> ExposureReport:
         """Change the exposure, streaming or not; `verdict` then tells the first frame it took effect on (row B5).
 

@@ -19,7 +19,7 @@ _GENERATION = 16
 
 
 class Phase(enum.IntEnum):
-    """Where a camera stands (brief words: IDLE, PREPARED, ARMED, STOPPING, FAULT; BUSY is a bit beside them)."""
+    """Where a camera stands. Busy is a bit beside it."""
 
     IDLE = 0
     """Not open."""
@@ -84,8 +84,9 @@ def _table() -> Mapping[tuple[_S, Step], _S]:
             allow(step, (armed, busy, False), (armed, True, False))
     for step in (Step.SET, Step.SERVED):
         allow(step, (armed, True, False), (armed, False, False))
-    allow(Step.SET, (prepared, True, False), (prepared, False, False))
-    # whatever goes on, a cancel is noted, and a second one finds it noted; then there is exactly one way on: stop, clear
+    for phase in (prepared, fault):
+        allow(Step.SET, (phase, True, False), (phase, False, False))
+    # whatever goes on, a cancel is noted, and a second one finds it noted; then there is one way on: stop, then clear
     under_way = [(phase, True) for phase in (*resting, armed)] + [(armed, False)]
     for phase, busy in under_way:
         allow(Step.CANCEL, (phase, busy, False), (phase, busy, True))
@@ -108,7 +109,7 @@ class StateWord:
     def __init__(self, words: memoryview, now_ns: ReadClock = monotonic_ns) -> None:
         self._words = words
         self._now_ns = now_ns
-        self._generation = words[Of.WORD] >> _GENERATION
+        self._generation = (words[Of.WORD] >> _GENERATION) + 1
         self.phase, self.busy, self.cancel_pending = Phase.IDLE, False, False
         self._store()
 

@@ -9,21 +9,56 @@ from agent.schedule.requests import trace_id
 from agent.schedule.ring import Record, Ring
 
 _END_BITS = 8
-_FRAME_BITS = 16
+_FRAME_BITS = 30
 _MOST_FRAMES = (1 << _FRAME_BITS) - 1
 
 
 class End(enum.IntEnum):
-    """How a tick ended."""
+    """How a tick ended; the name is for programs, `told` for people."""
 
     DELIVERED = 0
-    FAILED = 1
-    SHOT_CANCELLED = 2
-    REFUSED_AGENT = 3
-    REFUSED_CAMERA = 4
-    REFUSED_PLAN = 5
-    REFUSED_CLIENT = 6
-    NOT_READY = 7
+    SHOT_CANCELLED = 1
+    REFUSED_AGENT = 2
+    REFUSED_CAMERA = 3
+    REFUSED_PLAN = 4
+    REFUSED_CLIENT = 5
+    NOT_READY = 6
+    NO_FRAME = 7
+    BROKE = 8
+    NO_ROOM = 9
+    NOT_STORED = 10
+    STORAGE = 11
+    ENCODE_LIMIT = 12
+    SINK_GONE = 13
+
+    @property
+    def told(self) -> str:
+        """For people."""
+        return _TOLD[self]
+
+    @classmethod
+    def of_store_error(cls, code: str) -> End:
+        """The end of a request one of whose frames was not stored, by the code of `Returned.error`."""
+        return _STORE_ERRORS.get(code, cls.NOT_STORED)
+
+
+_TOLD = {
+    End.DELIVERED: "delivered",
+    End.SHOT_CANCELLED: "cancelled while it was under way",
+    End.REFUSED_AGENT: "refused by the agent's quota",
+    End.REFUSED_CAMERA: "refused by its camera's quota",
+    End.REFUSED_PLAN: "refused by its plan's quota",
+    End.REFUSED_CLIENT: "refused by its client's quota",
+    End.NOT_READY: "its camera was not streaming",
+    End.NO_FRAME: "no frame came in time",
+    End.BROKE: "the stream broke",
+    End.NO_ROOM: "no room to lend a frame: too few buffers, or what stores them lags",
+    End.NOT_STORED: "not stored",
+    End.STORAGE: "not stored: the file could not be written",
+    End.ENCODE_LIMIT: "not stored: encoding it took longer than its limit",
+    End.SINK_GONE: "not stored: the process that stores frames ended",
+}
+_STORE_ERRORS = {"storage": End.STORAGE, "encode_limit": End.ENCODE_LIMIT, "sink_gone": End.SINK_GONE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +93,11 @@ def put(
     sequence: int = -1,
     operator_ns: int = 0,
 ) -> None:
-    """Write the record of one tick; `number` is its `trace_number`, the rest as in `TickRecord`."""
-    packed = (sequence + 1) << _FRAME_BITS | (frames if frames < _MOST_FRAMES else _MOST_FRAMES)
+    """Write the record of one tick; `number` is its `trace_number`, the rest as in `TickRecord`.
+
+    `frames` is below 2^30: a burst of a year at 30 frames a second.
+    """
+    packed = (sequence + 1) << _FRAME_BITS | frames
     ring.put(slot << _END_BITS | end, number, due_ns, fired_ns, ended_ns, packed, operator_ns)
 
 

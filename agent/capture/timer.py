@@ -41,7 +41,8 @@ class Timer:
         self.fd: int = fd
         self._spec = _Itimerspec()
         self._address = ctypes.addressof(self._spec)
-        self._armed_ns = 0
+        self.armed_ns = 0
+        """The instant it was set to last; 0 before the first."""
 
     def __enter__(self) -> Timer:
         return self
@@ -55,7 +56,7 @@ class Timer:
 
     def set(self, instant_ns: int) -> None:
         """Become readable at `instant_ns`; also ends that an earlier instant is readable. In the past: at once."""
-        if instant_ns == self._armed_ns:
+        if instant_ns == self.armed_ns:
             return
         spec = self._spec
         # a value of 0 would switch the timer off
@@ -63,7 +64,7 @@ class Timer:
         if _settime(self.fd, _TFD_TIMER_ABSTIME, self._address, None):
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code), "timerfd_settime")
-        self._armed_ns = instant_ns
+        self.armed_ns = instant_ns
 
     def release(self) -> None:
         """Close the descriptor."""

@@ -1,50 +1,40 @@
 """One camera inside the capture loop: brought up, served, stopped and brought back, without ever blocking the loop.
 
-Whatever may take its time in the driver runs on one of two helper threads: `slow` for opening, preparing, starting and
-setting, `stopper` for STREAMOFF, which therefore never waits behind them. The unit's own methods all run in the loop.
+Whatever may take its time in the driver runs in other threads (`bring_up`, `stop`). The unit's own methods all run in
+the loop, and what a thread has, the loop leaves alone.
 """
 
 from __future__ import annotations
 
-import enum
-import select
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol
 
 from agent.capture.board import Of
-from agent.capture.gate import StartGate
+from agent.capture.bring_up import BringUp, Brought
 from agent.capture.helper import Helper, Outcome
 from agent.capture.messages import CameraReport
 from agent.capture.order import CameraOrder, StageLimits
-from agent.capture.publish import REVOKED, Publisher, Returned
-from agent.capture.session import Session, Shot, State
+from agent.capture.publish import Publisher
+from agent.capture.requests import Requests, Told
+from agent.capture.serving import Serving
+from agent.capture.session import Session, State
 from agent.capture.state_word import Phase, StateWord, Step
+from agent.capture.stop import Halted, Stop, StopThread, Waiter, off_already
+from agent.capture.tick_log import End
 from agent.clock import ReadClock
-from agent.errors import AgentError, DeviceError, InputError, StreamFault
+from agent.errors import AgentError, StateError
 from agent.kernel import Kernel
-from agent.schedule.run import Tick
-from agent.units import NS_PER_MS, NS_PER_S, format_duration
-from agent.v4l2.focus import focus_once
+from agent.scope import Ended, ScopeEnded
 from agent.v4l2.gain import GainRequest
-from agent.v4l2.stream import Stopped
 
-_FRAMES_A_TURN = 8
-_FIRST_RETRY_NS = 500 * NS_PER_MS
-_LONGEST_RETRY_NS = 8 * NS_PER_S
 _DEVELOPED = frozenset({"RGGB", "GRBG", "GBRG", "BA81", "RG10", "BA10", "GB10", "BG10", "RG12", "BA12", "GB12", "BG12"})
 """Bayer formats: making a picture of them is developing, with its own limit."""
 
-
-class Waiter(NamedTuple):
-    """Somebody who waits for a stop: `progress(step, told)` may be called before `done(report)` is, once."""
-
-    progress: Callable[[str, str], None]
-    done: Callable[[CameraReport], None]
+StartedThen = Callable[[AgentError | None], None]
 
 
-class Around(Protocol):
+class Around(Told, Protocol):
     """What a unit needs of the loop."""
 
     def watch(self, unit: CameraUnit, fd: int) -> None:
@@ -59,50 +49,9 @@ class Around(Protocol):
         """The unit's state changed: tell those who listen."""
         ...
 
-    def ended(self, request: Request, now_ns: int) -> None:
-        """A request ended: by its `verdict`, or well where that is None."""
-        ...
 
-    def trace(self, tick: Tick) -> str:
-        """The trace id of a tick."""
-        ...
-
-
-class Verdict(enum.Enum):
-    """Why a request ends without what it wanted."""
-
-    FAILED = "failed"
-    DROPPED = "dropped"
-
-
-@dataclass(slots=True, eq=False)
-class Request:
-    """A fired tick on its way: `wanted` frames still to come, `out` lent and not back yet."""
-
-    tick: Tick
-    due_ns: int
-    fired_ns: int
-    wanted: int
-    stores: bool
-    out: int = 0
-    frames: int = 0
-    bytes: int = 0
-    sequence: int = -1
-    operator_ns: int = 0
-    verdict: Verdict | None = None
-
-
-@dataclass(slots=True)
-class _Lent:
-    """A frame that is out: whose buffer it is, and the requests that wait for it to be stored."""
-
-    session: Session
-    shot: Shot
-    requests: list[Request]
-
-
-class CameraUnit:
-    """One camera of the group. Owned by the loop; jobs run elsewhere, and what they touch the loop leaves alone."""
+class CameraUnit(Serving):
+    """One camera of the group. Owned by the loop."""
 
     def __init__(
         self,
@@ -117,48 +66,25 @@ class CameraUnit:
         now_ns: ReadClock,
     ) -> None:
         """`helpers`: slow, stopper, closer."""
-        self.order = order
-        self.name = order.name
-        self.words = words
-        self.word = StateWord(words, now_ns)
-        self.session: Session | None = None
+        slow, stopper, closer = helpers
+        super().__init__(order, limits, words, StateWord(words, now_ns))
         self.cause: AgentError | None = None
+        """Why it is in fault, or hangs while it is started: the first since it last streamed."""
         self.wanted = False
-        self.waiting: deque[Request] = deque()
-        self._kernel, self._limits, self._around = kernel, limits, around
-        self._publisher = publisher
-        self._slow, self._stopper, self._closer = helpers
-        self._now_ns = now_ns
-        self._gate = StartGate()
-        self._slow_busy = False
-        self._stop_waiters: list[Waiter] = []
-        self._start_waiters: list[Callable[[AgentError | None], None]] = []
-        self._lent: dict[int, _Lent] = {}
-        self._steps: list[str] = []
-        self._stop_due_ns: int | None = None
-        self._retry_ns: int | None = None
-        self._retries = 0
-        self._limit_ns = limits.encode_ns
-        self._last_frame_ns = 0
-
-    # -- bringing up --------------------------------------------------------------------------------------------
-
-    @property
-    def armed(self) -> bool:
-        """Streaming, and nobody wants it stopped."""
-        return self.word.phase is Phase.ARMED and not self.word.cancel_pending
+        self.requests = Requests(order.name, words, publisher, around, now_ns)
+        self._around, self._publisher, self._now_ns = around, publisher, now_ns
+        self._bring_up = BringUp(kernel, order, limits, slow, now_ns)
+        self._stop = StopThread(order.name, words, limits, (stopper, closer), self)
+        self._start_waiters: list[StartedThen] = []
 
     @property
     def settled(self) -> bool:
-        """As far as it comes for now: streaming, in fault, or not wanted."""
-        return self.word.phase in (Phase.ARMED, Phase.FAULT) or not self.wanted
+        """As far as it comes for now: streaming, in fault, not wanted, or hanging in its driver."""
+        return self.word.phase in (Phase.ARMED, Phase.FAULT) or not self.wanted or self._bring_up.hangs
 
-    @property
-    def lent(self) -> int:
-        """Frames that are out."""
-        return len(self._lent)
+    # -- bringing up --------------------------------------------------------------------------------------------
 
-    def start(self, then: Callable[[AgentError | None], None] | None = None) -> None:
+    def start(self, then: StartedThen | None = None) -> None:
         """Open, prepare and arm, as far as it is not; `then` is told how it ended."""
         self.wanted = True
         if self.armed:
@@ -167,81 +93,53 @@ class CameraUnit:
             return
         if then is not None:
             self._start_waiters.append(then)
-        if self.word.allows(Step.WORK) and not self._slow_busy:
-            self._bring_up()
+        if self.word.allows(Step.WORK) and not self._bring_up.busy:
+            self._begin()
 
-    def _bring_up(self) -> None:
+    def _begin(self) -> None:
         self.word.step(Step.WORK)
-        self._retry_ns = None
-        self._gate = StartGate()
         session, self.session = self.session, None  # the job's, until it ends
-        worn = session is not None and (session.state is not State.PREPARED or self._retries > 1)
-        if session is None or worn:
+        if not self._bring_up.is_warm(session):
             self._publisher.forget(self.name)
-        self._submit(lambda: self._up_job(session, worn), self._up)
-
-    def _up_job(self, session: Session | None, worn: bool) -> Session:
-        """In the slow thread: a session that streams. What fails leaves no session behind."""
-        deadline_ns = self._now_ns() + self._limits.session_ns
-        if session is not None and worn:
-            session.release()
-            session = None
-        session = session or Session(self._kernel, self.order.path, read_monotonic_ns=self._now_ns)
-        try:
-            if session.state is State.IDLE:
-                session.prepare(self.order.settings)
-                if self.order.focus_once:
-                    focus_once(session.camera.node, self._limits.focus_ns, self._now_ns)
-                    deadline_ns += self._limits.focus_ns
-            self._gate.check_time(self._now_ns(), deadline_ns, self._limits.session_ns, self.order.path)
-            session.arm(self._gate.enter)
-        except BaseException:
-            session.release()
-            raise
-        return session
+        self._bring_up.start(session, self._up)
 
     def _up(self, outcome: Outcome) -> None:
-        self._slow_busy = False
-        self.session = outcome.result
+        """The job ended; it gave the session back also where it could not start it."""
+        brought = Brought(None, outcome.error) if outcome.error is not None else outcome.result
+        self.session = brought.session
         if self.word.cancel_pending:
             self._stop_now()
-        elif outcome.error is not None:
-            self._failed(outcome.error)
+        elif brought.error is not None:
+            self.word.step(Step.FAILED)
+            self._fault(brought.error)
         else:
-            self._armed()
+            self._armed(self._session())
 
-    def _armed(self) -> None:
-        session = self._session()
+    def _armed(self, session: Session) -> None:
         self.word.step(Step.ARMED)
-        self.cause, self._retries = None, 0
+        self.cause = None
         self.words[Of.RESTARTS] += 1
         self._last_frame_ns = self._now_ns()
+        self._around.watch(self, session.fileno())
         prepared = session.prepared
         if prepared is not None:
-            raw = prepared.format.pixel_format in _DEVELOPED
-            self._limit_ns = self._limits.develop_ns if raw else self._limits.encode_ns
+            is_raw = prepared.format.pixel_format in _DEVELOPED
+            self._limit_ns = self._limits.develop_ns if is_raw else self._limits.encode_ns
             try:
                 self._publisher.camera_armed(self.name, prepared.format, session.pool)
             except AgentError as error:
                 self._broke(error)
-                return
-        self._around.watch(self, session.fileno())
-        self._around.changed(self)
-        self._answer_start(None)
-
-    def _failed(self, error: AgentError) -> None:
-        """It could not be brought up, or its stream broke and was stopped."""
-        self.word.step(Step.FAILED)
-        self._fault(error)
+        self._put_kept_back()
+        if self.armed:
+            self._around.changed(self)
+            self._answer_start(None)
 
     def _fault(self, error: AgentError) -> None:
+        """It could not be brought up, or its stream broke and was stopped: come back from it after a while."""
         self.cause = self.cause or error
         self.words[Of.FAULTS] += 1
-        # what was asked for cannot be: asking again would be answered the same
-        if self.wanted and error.exit_code != InputError.exit_code:
-            self._retries += 1
-            wait_ns = min(_FIRST_RETRY_NS << (self._retries - 1), _LONGEST_RETRY_NS)
-            self._retry_ns = self._now_ns() + wait_ns
+        if self.wanted:
+            self._bring_up.failed(error)
         self._around.changed(self)
         self._answer_start(error)
 
@@ -250,299 +148,176 @@ class CameraUnit:
         for then in waiters:
             then(error)
 
-    # -- a change of exposure while it streams ------------------------------------------------------------------
+    def _resume(self) -> None:
+        """Somebody asked for the camera while it was stopping or set: bring it up now."""
+        resting = self.word.phase is not Phase.ARMED and self.word.allows(Step.WORK)
+        if self.wanted and resting and not self._bring_up.busy and self._bring_up.retry_ns is None:
+            self._begin()
+
+    # -- a change of exposure -----------------------------------------------------------------------------------
 
     def expose(self, exposure_ns: int, gain: GainRequest | None, then: Callable[[Outcome], None]) -> None:
         """Set the exposure in the slow thread; `then` gets its report or its error. Raises StateError."""
-        session = self._session()
+        session = self.session
+        if session is None or self._bring_up.busy or not self.word.allows(Step.WORK):
+            raise self._cannot_expose()
         self.word.step(Step.WORK)
 
         def done(outcome: Outcome) -> None:
-            self._slow_busy = False
-            if outcome.error is None and session is self.session:
-                session.locked(outcome.result)
-            if not self.word.cancel_pending and session is self.session:
-                self._rest(Step.SET)
+            if outcome.error is None:
+                self._bring_up.exposed(exposure_ns, gain)
+                if session is self.session:
+                    session.locked(outcome.result)
             then(outcome)
+            self._rest(Step.SET)
+            if self.word.cancel_pending and self.word.phase is not Phase.STOPPING:
+                self._stop_now()
             self._resume()
 
-        self._submit(lambda: session.lock(exposure_ns, gain), done)
+        self._bring_up.submit(lambda: session.lock(exposure_ns, gain), done)
 
-    # -- ticks and frames ---------------------------------------------------------------------------------------
-
-    def want(self, tick: Tick, stores: bool) -> None:
-        """A fired tick waits for the first frames exposed from its instant on. Only while `armed`."""
-        if not self.waiting:
-            self.word.step(Step.WANTED)
-        self.waiting.append(Request(tick, tick.due_ns, tick.fired_ns, tick.wanted, stores))
-
-    def on_readable(self, events: int) -> bool:
-        """Frames wait, or the queue broke; True when more may wait than one turn takes."""
-        if not self.armed:
-            return False
-        session = self._session()
-        try:
-            for _ in range(_FRAMES_A_TURN):
-                shot = session.take_waiting()
-                if shot is None:
-                    if events & ~select.EPOLLIN:
-                        raise session.broken()
-                    return False
-                events = select.EPOLLIN
-                self._offer(session, shot)
-        except (DeviceError, StreamFault) as error:
-            self._broke(error)
-            return False
-        return True
-
-    def _offer(self, session: Session, shot: Shot) -> None:
-        self._last_frame_ns = shot.frame.dequeued_ns
-        self.words[Of.FRAMES] += 1
-        takers = self._takers(session, shot) if self.waiting else []
-        if not takers:
-            session.give_back(shot)
-            return
-        self.words[Of.TAKEN] += 1
-        self.words[Of.SHARED] += len(takers) - 1
-        self.words[Of.BYTES] += shot.frame.size_bytes
-        storing = [request for request in takers if request.stores]
-        if not storing or not self._lend(session, shot, storing):
-            for request in storing:
-                _spoil(request, Verdict.FAILED)
-            session.give_back(shot)
-        for request in takers:
-            self._settle(request)
-        self._forget_satisfied()
-
-    def _takers(self, session: Session, shot: Shot) -> list[Request]:
-        """Those this frame is for: their instant lies before the beginning of its exposure."""
-        began_ns = session.began_ns(shot.frame, shot.exposure_ns)
-        takers = [request for request in self.waiting if request.due_ns <= began_ns]
-        for request in takers:
-            request.wanted -= 1
-            request.frames += 1
-            request.bytes += shot.frame.size_bytes
-            request.sequence = shot.frame.sequence
-        return takers
-
-    def _lend(self, session: Session, shot: Shot, storing: list[Request]) -> bool:
-        traces = [self._around.trace(request.tick) for request in storing]
-        if not self._publisher.publish(self.name, shot, traces, self._limit_ns):
-            return False
-        for request in storing:
-            request.out += 1
-        self._lent[id(shot)] = _Lent(session, shot, storing)
-        self.words[Of.LENT] += 1
-        return True
-
-    def returned(self, back: Returned) -> None:
-        """A lent frame came back, stored or not."""
-        lent = self._lent.pop(id(back.shot))
-        self.words[Of.STORED if back.stored else Of.NOT_STORED] += 1
-        for request in lent.requests:
-            request.out -= 1
-            request.operator_ns += back.took_ns
-            if not back.stored:
-                _spoil(request, Verdict.DROPPED if back.error == REVOKED else Verdict.FAILED)
-            self._settle(request)
-        self._forget_satisfied()
-        if lent.session is self.session:
-            try:
-                lent.session.give_back(lent.shot)
-            except DeviceError as error:
-                self._broke(error)
-
-    def _settle(self, request: Request) -> None:
-        """Tell the end of a request when all of its frames are there and back."""
-        if request.wanted <= 0 and not request.out:
-            self._around.ended(request, self._now_ns())
-
-    def _forget_satisfied(self) -> None:
-        if any(request.wanted <= 0 for request in self.waiting):
-            self.waiting = deque(request for request in self.waiting if request.wanted > 0)
-            self._rest(Step.SERVED)
-
-    def drop(self, of: Callable[[Tick], bool], verdict: Verdict = Verdict.DROPPED) -> None:
-        """End the waiting requests that `of` picks: their plans were cancelled, or their frames did not come."""
-        for request in [request for request in self.waiting if of(request.tick)]:
-            _spoil(request, verdict)
-            self._settle(request)
-        self._forget_satisfied()
+    def _cannot_expose(self) -> StateError:
+        is_closed = self.session is None and not self._bring_up.busy
+        state = "not open" if is_closed else "being started, stopped or set"
+        return StateError(
+            f"{self.name} cannot be set while it is {state}",
+            hint="start it first" if is_closed else "ask again when what was asked before is answered",
+            state=state,
+            verb="expose",
+        )
 
     # -- stopping -----------------------------------------------------------------------------------------------
 
-    def cancel(self, waiter: Waiter) -> None:
-        """Stop the stream, whatever is under way; the waiter is told when it is off and cannot come on again."""
+    def cancel(self, ended: Ended, waiter: Waiter) -> None:
+        """Stop the stream, whatever is under way, because of `ended`.
+
+        The waiter is told when it is off and cannot come on again, and no frame of it can be stored any more.
+        """
         now_ns = self._now_ns()
-        self.wanted, self._retry_ns = False, None
-        if not self.word.allows(Step.CANCEL):
-            waiter.done(CameraReport(camera=self.name, was_on=False, asked_ns=now_ns, entered_ns=0, returned_ns=0))
-            return
-        self.word.step(Step.CANCEL)
-        if self.word.phase is Phase.STOPPING:
-            self._stop_waiters.append(waiter)
-        elif self.word.phase is Phase.ARMED:
-            self._stop_waiters.append(waiter)
+        self.wanted = False
+        is_shut = self._bring_up.shut(ScopeEnded(ended))
+        stop = self._stop.current
+        if self.word.allows(Step.CANCEL):
+            self.word.step(Step.CANCEL)
+            if stop is None and (self.word.phase is Phase.ARMED or not is_shut):
+                stop = self._stop.ask(now_ns)
+        if stop is not None:
+            stop.broke = None
+            stop.waiters.append(waiter)
+        if self.word.phase is Phase.ARMED:
             self._stop_now()
-        elif self._gate.shut():
-            # the job goes on for a while in its thread, but it can not start the stream any more
-            waiter.done(CameraReport(camera=self.name, was_on=False, asked_ns=now_ns, entered_ns=0, returned_ns=0))
+        self.requests.revoke()
+        if stop is None:
+            # a job may go on for a while in its thread, but it can not start the stream any more
+            self._answer((waiter,), off_already(self.name, now_ns))
+        self._answer_start(ScopeEnded(ended))
+
+    def join_stop(self, waiter: Waiter) -> None:
+        """Wait for a stop that somebody asked for already, if one is under way; nothing is changed."""
+        stop = self._stop.current
+        if stop is not None and stop.broke is None and not self.wanted:
+            stop.waiters.append(waiter)
         else:
-            self._stop_waiters.append(waiter)
-            self._stop_is_due(now_ns)
-        if self.words[Of.ASKED_NS] <= self.words[Of.RETURNED_NS]:
-            self.words[Of.ASKED_NS] = now_ns
+            waiter.done(off_already(self.name, self._now_ns()))
 
     def _broke(self, error: AgentError) -> None:
-        """The stream broke: stop it, then come back from it."""
-        self.cause = self.cause or error
-        if not self.word.cancel_pending:
+        """The stream broke: stop it, then come back from it. One that is off or being stopped is not touched."""
+        if self.armed:
+            self._stop.ask(self._now_ns()).broke = error
+            self.cause = self.cause or error
             self.word.step(Step.CANCEL)
             self._stop_now()
 
     def _stop_now(self) -> None:
         """STREAMOFF first; everything else while it runs."""
-        session = self.session
-        if session is not None and session.state is State.ARMED:
-            self._stopper.submit(session.halt, self._halted)
-            self._around.unwatch(session.fileno())
+        session, stop = self.session, self._stop.current
+        if session is None or session.state is not State.ARMED:
             self.word.step(Step.STOP)
-            self._stop_is_due(self._now_ns())
-            self._publisher.revoke(self.name)
-            self.drop(lambda _: True)
-        else:
-            self.word.step(Step.STOP)
-            self._at_rest(None, None)
-
-    def _stop_is_due(self, now_ns: int) -> None:
-        if self._stop_due_ns is None:
-            self._stop_due_ns = now_ns + self._limits.stop_ns
-            self.words[Of.DUE_NS] = self._stop_due_ns + self._limits.step_ns
-            self._steps = ["streamoff"]
-
-    def _halted(self, outcome: Outcome) -> None:
-        session = self._session()
-        if outcome.error is None and "close" not in self._steps:
-            session.halted()
-            self._at_rest(outcome.result, None)
+            self._stop.end(Halted(None))
             return
-        if "close" not in self._steps:
-            self._steps.append("close")
-        self._closer.submit(session.release, lambda closed: self._closed(closed, outcome.error, outcome.result))
+        self._stop.halt(session)
+        self._around.unwatch(session.fileno())
+        self.word.step(Step.STOP)
+        is_fault = stop is not None and stop.broke is not None
+        self.requests.give_up(lambda _: True, End.BROKE if is_fault else End.SHOT_CANCELLED)
 
-    def _closed(self, outcome: Outcome, error: AgentError | None, stopped: Stopped | None) -> None:
-        self.session = None
+    def closing(self) -> None:
+        """The session is about to be closed, and its buffers with it."""
         self._publisher.forget(self.name)
-        self._at_rest(stopped, error or outcome.error)
 
-    def _at_rest(self, stopped: Stopped | None, error: AgentError | None) -> None:
+    def at_rest(self, stop: Stop | None, halted: Halted) -> None:
         """The stream is off."""
-        broke = self.cause is not None and self.wanted
-        if self.session is None:
-            self.word.step(Step.CLOSED)
+        broke = stop.broke if stop is not None else None
+        session = self.session
+        if session is None or halted.closed:
+            self.session = None
+            self.word.step(Step.CLOSED if broke is None else Step.FAILED)
         else:
-            self.word.step(Step.FAILED if broke else Step.STOPPED)
-        if stopped is not None:
-            self.words[Of.ENTERED_NS], self.words[Of.RETURNED_NS] = stopped.entered_ns, stopped.returned_ns
-        self._stop_due_ns, self.words[Of.DUE_NS] = None, 0
-        steps, self._steps = tuple(self._steps), []
-        report = CameraReport(
-            camera=self.name,
-            was_on=stopped is not None,
-            asked_ns=self.words[Of.ASKED_NS],
-            entered_ns=stopped.entered_ns if stopped else 0,
-            returned_ns=stopped.returned_ns if stopped else self._now_ns(),
-            steps=steps,
-            error=error.message if error else "",
-        )
-        waiters, self._stop_waiters = self._stop_waiters, []
-        for waiter in waiters:
-            waiter.done(report)
-        self._after_stop(broke)
-
-    def _after_stop(self, broke: bool) -> None:
-        if broke and self.cause is not None:
-            self._fault(self.cause)
+            if halted.stopped is not None:
+                session.halted()
+            self.word.step(Step.STOPPED if broke is None else Step.FAILED)
+        self._put_kept_back()
+        if stop is not None:
+            self._answer(stop.waiters, stop.report(self.name, halted, self._now_ns()))
+        if broke is not None:
+            self._fault(broke)
             return
+        self.cause = None
         self._around.changed(self)
         self._resume()
 
-    def _resume(self) -> None:
-        """Somebody asked for the camera while it was stopping or set: bring it up now."""
-        resting = self.word.phase is not Phase.ARMED and self.word.allows(Step.WORK)
-        if self.wanted and self._retry_ns is None and resting and not self._slow_busy:
-            self._bring_up()
+    def _answer(self, waiters: Sequence[Waiter], report: CameraReport) -> None:
+        """As soon as no frame is out any more that may still be stored."""
+
+        def then(left: int) -> None:
+            told = f"{left} frames are still with the process that stores them, and may be stored" if left else ""
+            error = "; ".join(text for text in (report.error, told) if text)
+            for waiter in waiters:
+                waiter.done(replace(report, error=error))
+
+        if waiters:
+            self.when_back(lambda _: True, then)
 
     # -- time ---------------------------------------------------------------------------------------------------
 
     @property
     def next_ns(self) -> int | None:
         """When `check` should be called next."""
-        times = [self._stop_due_ns, self._retry_ns]
-        if self.waiting and self.armed:
-            times.append(self._frame_due_ns())
-        return min((time for time in times if time is not None), default=None)
+        requests = self.requests
+        frame_ns = requests.waiting[0].since_ns + self._limits.frame_ns if requests.waiting and self.armed else None
+        found = (frame_ns, requests.next_ns, self._stop.next_ns, self._bring_up.next_ns)
+        times = [instant_ns for instant_ns in found if instant_ns is not None]
+        return min(times) if times else None
 
     def check(self, now_ns: int) -> None:
-        """What is overdue: a frame, a stop, a new attempt."""
-        if self._stop_due_ns is not None:
-            if now_ns >= self._stop_due_ns:
-                self._escalate(now_ns)
-        elif self._retry_ns is not None:
-            if now_ns >= self._retry_ns and not self._slow_busy:
-                self._bring_up()
-        elif self.waiting and self.armed and now_ns >= self._frame_due_ns():
-            self.drop(lambda _: True, Verdict.FAILED)
-            self._broke(self._session().silent(self._limits.frame_ns))
-
-    def _frame_due_ns(self) -> int:
-        """A tick waits from its firing, but a camera that gives frames is not silent."""
-        return max(self.waiting[0].fired_ns, self._last_frame_ns) + self._limits.frame_ns
-
-    def _escalate(self, now_ns: int) -> None:
-        """STREAMOFF hangs: close the node; past DUE_NS the supervisor kills this process."""
-        since = format_duration(self._limits.stop_ns)
-        if "close" in self._steps:
-            self._stop_due_ns = None
-            self._tell("kill", f"{self.name}: closing it did not help; this process has to be killed")
-            return
-        self._steps.append("close")
-        self._stop_due_ns = now_ns + self._limits.step_ns
-        self._tell("close", f"{self.name}: STREAMOFF has not returned for {since}; its node is being closed")
-        session = self.session
-        if session is not None:
-            self._closer.submit(session.camera.node.release, lambda _: None)
-
-    def _tell(self, step: str, told: str) -> None:
-        for waiter in self._stop_waiters:
-            waiter.progress(step, told)
+        """What is overdue: frames that should be back, a stop, a start, a new attempt, a frame."""
+        self.requests.check(now_ns)
+        self._stop.check(now_ns)
+        hangs = self._bring_up.overdue(now_ns)
+        if hangs is not None:
+            self.cause = self.cause or hangs
+            self._around.changed(self)
+            self._answer_start(hangs)
+        retry_ns = self._bring_up.retry_ns
+        if retry_ns is not None and now_ns >= retry_ns and not self._bring_up.busy:
+            self._begin()
+        if self.requests.waiting and self.armed:
+            self._check_frames(now_ns - self._limits.frame_ns)
 
     # -- ends ---------------------------------------------------------------------------------------------------
 
     def release(self) -> bool:
         """Close the camera and end the threads; False when one hangs in the driver."""
         session, self.session = self.session, None
-        ended = [helper.release() for helper in (self._slow, self._stopper, self._closer)]
-        if session is not None and all(ended):
+        is_ended = all([self._bring_up.release(), self._stop.release()])
+        if session is not None and is_ended:
             session.release()
-        return all(ended)
+        return is_ended
 
-    def _submit(self, job: Callable[[], object], then: Callable[[Outcome], None]) -> None:
-        self._slow_busy = True
-        self._slow.submit(job, then)
+    def _worked(self) -> None:
+        self._bring_up.worked()
 
     def _rest(self, step: Step) -> None:
-        """One reason to be busy is gone; the word says so when it was the last."""
-        if not self.waiting and not self._slow_busy and self.word.allows(step):
+        """The word says so when it was the last reason to be busy."""
+        if self.word.busy and not self.requests.waiting and not self._bring_up.busy and self.word.allows(step):
             self.word.step(step)
-
-    def _session(self) -> Session:
-        if self.session is None:
-            raise StreamFault(f"{self.name} is not open", hint="start it first", device=self.order.path)
-        return self.session
-
-
-def _spoil(request: Request, verdict: Verdict) -> None:
-    """It cannot be served any more, and wants no further frames."""
-    request.wanted = 0
-    request.verdict = request.verdict or verdict

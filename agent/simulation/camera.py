@@ -218,9 +218,10 @@ class SimulatedCamera:
             return self.stream.exposure.end_ns
 
     def refresh(self) -> None:
-        """Let every descriptor poll as the state says."""
+        """Let every descriptor poll as the state says: a failed queue is readable, and DQBUF tells."""
+        frames = self.queue.finished or int(self.queue.failed)
         for file in self.files:
-            file.show(self.queue.finished if file.kind is NodeKind.CAPTURE else 0)
+            file.show(frames if file.kind is NodeKind.CAPTURE else 0)
 
     def follow_controls(self, written: Iterable[int]) -> None:
         """The hardware follows controls that were written, except the dead ones."""
@@ -254,6 +255,7 @@ class SimulatedCamera:
         """`vb2_queue_error`: the queue answers EIO until STREAMOFF."""
         with self.lock:
             self.queue.fail()
+            self.refresh()
             self.lock.notify_all()
 
     def _flag(self, control_id: int, flag: ControlFlag, *, on: bool) -> None:

@@ -85,7 +85,7 @@ class Target:
     def drop(self, of: Choice) -> None:
         """Nothing ever waits here."""
 
-    def when_back(self, of: Choice, then: Callable[[int], None]) -> None:
+    def when_back(self, _of: Choice, then: Callable[[int], None]) -> None:
         """Nothing is ever out."""
         then(0)
 

@@ -9,7 +9,7 @@ from capture.stage import Stage
 from agent.capture.board import Of
 from agent.capture.order import StageLimits
 from agent.capture.state_word import Phase
-from agent.capture.unit import Verdict
+from agent.capture.tick_log import End
 from agent.units import NS_PER_MS, NS_PER_S
 from agent.v4l2.uapi import VIDIOC_STREAMON
 
@@ -28,7 +28,7 @@ def test_a_tick_gets_the_first_frame_exposed_after_it(stage):
     assert not stage.ends
     stage.frames(2)
     assert stage.ends == [request]
-    assert request.verdict is None
+    assert request.end is None
     assert request.sequence >= 2
 
 
@@ -58,7 +58,7 @@ def test_cancel_is_streamoff_first_and_buffers_stay_mapped(stage):
     stage.cancel()
     assert stage.stopper.job is not None
     assert not stage.watched
-    assert (request.verdict, stage.ends) == (Verdict.DROPPED, [request])
+    assert (request.end, stage.ends) == (End.SHOT_CANCELLED, [request])
     stage.stopper.work()
     stage.stopper.report()
     (report,) = stage.reports
@@ -83,7 +83,7 @@ def test_a_cancel_while_preparing_is_answered_before_the_job_is_done(stage):
     stage.slow.work()
     stage.slow.report()
     assert not stage.streams
-    assert stage.unit.word.state == (Phase.IDLE, False, False)
+    assert stage.unit.word.state == (Phase.PREPARED, False, False)
 
 
 def test_a_cancel_after_streamon_began_waits_for_its_end(stage):
@@ -138,7 +138,7 @@ def test_no_frame_within_the_limit_is_a_fault_and_the_tick_fails(stage):
     request = stage.want()
     stage.clock.move_to(stage.unit.next_ns)
     stage.unit.check(stage.clock.now_ns())
-    assert (request.verdict, stage.ends) == (Verdict.FAILED, [request])
+    assert (request.end, stage.ends) == (End.NO_FRAME, [request])
     stage.stopper.work()
     stage.stopper.report()
     assert "gave no frame within 3s" in stage.unit.cause.message
@@ -196,7 +196,7 @@ EVENTS = {
     "report slow": lambda stage: stage.slow.outcome is not None,
     "work stopper": lambda stage: stage.stopper.job is not None,
     "report stopper": lambda stage: stage.stopper.outcome is not None,
-    "want": lambda stage: stage.unit.armed and len(stage.unit.waiting) < 2,
+    "want": lambda stage: stage.unit.armed and len(stage.unit.requests.waiting) < 2,
     "frame": lambda stage: stage.streams,
     "readable": lambda stage: stage.watched,
     "expose": lambda stage: stage.unit.armed and stage.slow.job is None and stage.slow.outcome is None,
@@ -206,7 +206,7 @@ EVENTS = {
 }
 
 
-def carry_out(stage, event):
+def carry_out(stage, event):  # noqa: C901 - a table of what happens
     match event.split():
         case ["start"]:
             stage.unit.start()
@@ -237,7 +237,7 @@ def check(stage, ended_at_answer):
     answered = [report for report in stage.reports if report is not None]
     if answered and not stage.unit.wanted and all(stage.reports):
         assert not stage.streams or stage.slow.job is not None, "the stream is on after the acknowledgement"
-        assert not [request for request in stage.ends[ended_at_answer:] if request.verdict is None], "a frame after it"
+        assert not [request for request in stage.ends[ended_at_answer:] if request.end is None], "a frame after it"
 
 
 def fingerprint(stage):
@@ -246,7 +246,7 @@ def fingerprint(stage):
     return (
         stage.unit.word.state,
         stage.unit.wanted,
-        len(stage.unit.waiting),
+        len(stage.unit.requests.waiting),
         stage.streams,
         stage.watched,
         session and session.state,
@@ -285,7 +285,7 @@ def finish(stage):
         stage.cancel()
     assert None not in stage.reports
     assert not stage.streams
-    assert not stage.unit.waiting
+    assert not stage.unit.requests.waiting
     assert not stage.unit.word.cancel_pending
 
 

@@ -141,13 +141,13 @@ def test_the_driver_refuses_what_a_driver_refuses(camera):
 def test_a_restart_is_warm_and_counts_anew(camera):
     with armed(camera) as session:
         stream = session._stream
-        addresses = [plane.mapping.address for buffer in stream._pool for plane in buffer.planes]
+        addresses = [plane.mapping.address for buffer in stream.pool for plane in buffer.planes]
         take(session, camera, 2)
         stopped = session.disarm()
         assert stopped.entered_ns <= stopped.returned_ns
         assert session.disarm() is None
         session.arm()
-        assert [plane.mapping.address for buffer in stream._pool for plane in buffer.planes] == addresses
+        assert [plane.mapping.address for buffer in stream.pool for plane in buffer.planes] == addresses
         take(session, camera, 2)
         assert session.ledger.balance == 0
         assert session.ledger.delivered == 4
@@ -160,7 +160,7 @@ def test_after_streamoff_every_buffer_is_ours(camera):
     with armed(camera) as session:
         take(session, camera, 2)
         session.disarm()
-        pool = session._stream._pool
+        pool = session.pool
         for index in range(len(pool)):
             answer, _planes = make_buffer(pool, index)
             session.camera.node.call(uapi.VIDIOC_QUERYBUF, answer)
@@ -173,12 +173,12 @@ def test_a_frame_held_over_a_restart_stays_whole_and_is_not_filled_again(camera)
         before = [plane.copy() for plane in held.frame.planes]
         session.disarm()
         session.arm()
-        take(session, camera, 2 * len(session._stream._pool))
+        take(session, camera, 2 * len(session.pool))
         assert all((now == then).all() for now, then in zip(held.frame.planes, before, strict=True))
         session.give_back(held)
         with pytest.raises(StateError, match="given back already"):
             session.give_back(held)
-        take(session, camera, len(session._stream._pool))
+        take(session, camera, len(session.pool))
 
 
 def test_no_frame_comes_after_streamoff(camera):
@@ -226,7 +226,7 @@ def test_stamps_are_monotonic_and_numbers_rise(camera):
 
 def test_every_frame_is_accounted_for_when_the_consumer_is_slow(camera):
     with armed(camera) as session:
-        count = len(session._stream._pool)
+        count = len(session.pool)
         held = [session.take(limit_ns=camera.limit_ns) for _ in range(count)]
         assert len({shot.frame.index for shot in held}) == count
         with pytest.raises(StreamFault, match="no frame within"):
@@ -241,7 +241,7 @@ def test_every_frame_is_accounted_for_when_the_consumer_is_slow(camera):
 
 def test_a_gap_made_by_the_consumer_is_the_consumers(camera):
     with armed(camera) as session:
-        shots = [session.take(limit_ns=camera.limit_ns) for _ in range(len(session._stream._pool))]
+        shots = [session.take(limit_ns=camera.limit_ns) for _ in range(len(session.pool))]
         _let_pass(session, 4)
         for shot in shots:
             session.give_back(shot)
@@ -397,7 +397,7 @@ def test_each_kind_of_memory_carries_frames(camera, kind):
                 for plane, layout in zip(shot.frame.planes, session.prepared.format.planes, strict=True):
                     assert plane.nbytes == layout.size_bytes
             assert mark is not None or not camera.marked
-        exported = [plane.dmabuf for buffer in session._stream._pool for plane in buffer.planes]
+        exported = [plane.dmabuf for buffer in session.pool for plane in buffer.planes]
         shareable = kind in (MemoryKind.MMAP_EXPORTED, MemoryKind.DMA_HEAP, MemoryKind.UDMABUF)
         assert all((fd is not None) == shareable for fd in exported)
 
@@ -408,7 +408,7 @@ def test_the_pools_granularity_can_be_set(camera, kind):
         pytest.skip(f"{camera.name} does not offer {kind.value}: to run this, {camera.lacks}")
     granularity = parse_size_bytes("4MiB")
     with armed(camera, replace(camera.settings, memory=(kind,), granularity_bytes=granularity)) as session:
-        lengths = [plane.mapping.length for buffer in session._stream._pool for plane in buffer.planes]
+        lengths = [plane.mapping.length for buffer in session.pool for plane in buffer.planes]
         assert all(length % granularity == 0 for length in lengths)
         take(session, camera, 2)
 

@@ -137,7 +137,7 @@ def test_a_gap_of_the_driver_is_the_drivers():
 def test_a_gap_of_the_consumer_is_the_consumers(hold):
     """Both starve the driver: frames we hold, and finished ones we did not come for."""
     with Bench() as bench:
-        count = len(bench.session._stream._pool)
+        count = len(bench.session.pool)
         bench.frames(count)
         shots = [bench.session.take(limit_ns=0) for _ in range(count)] if hold else []
         bench.frames(3)
@@ -251,7 +251,7 @@ def test_the_descriptor_is_readable_exactly_when_a_frame_waits():
 @pytest.mark.parametrize("broken", [False, True], ids=["stopped", "broken"])
 def test_a_released_session_leaves_nothing_mapped(broken):
     bench = Bench()
-    finalizers = [plane.mapping._finalizer for buffer in bench.session._stream._pool for plane in buffer.planes]
+    finalizers = [plane.mapping._finalizer for buffer in bench.session.pool for plane in buffer.planes]
     with bench:
         bench.take_all(2)
         if broken:
@@ -305,7 +305,7 @@ def test_a_granularity_is_whole_pages(granularity):
 def test_a_driver_without_orphans_refuses_while_an_export_is_held_and_says_busy():
     bench = Bench(orphans=False)
     with bench:
-        view = bench.session._stream._pool.buffers[0].planes[0].view
+        view = bench.session.pool.buffers[0].planes[0].view
         bench.session.disarm()
         with pytest.raises(DeviceBusy):
             bench.session.prepare(Settings())

@@ -1,0 +1,211 @@
+"""The plans of a group in its capture process: where each one's ticks go, what they must pass, and who ended it.
+
+The scopes are a tree: the group, its cameras, their plans (mission row G1). A cancel ends one of them, and with it all
+below; what is started afterwards gets new ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from agent.capture import tick_log
+from agent.capture.board import Board
+from agent.capture.order import GroupOrder, PlanOrder
+from agent.capture.process_messages import Adopted
+from agent.capture.quotas import Quotas, Toll
+from agent.capture.requests import Request
+from agent.capture.tick_log import End
+from agent.capture.unit import CameraUnit
+from agent.clock import ReadClock
+from agent.errors import InputError
+from agent.schedule.account import Refusal, State
+from agent.schedule.plan import Plan
+from agent.schedule.quota import check_limit
+from agent.schedule.requests import trace_id
+from agent.schedule.ring import Ring
+from agent.schedule.run import Run, Tick
+from agent.schedule.scheduler import Scheduler
+from agent.scope import Cause, Ended, Scope
+from agent.shared import FENCE
+
+_REFUSED = {
+    Refusal.AGENT: End.REFUSED_AGENT,
+    Refusal.CAMERA: End.REFUSED_CAMERA,
+    Refusal.PLAN: End.REFUSED_PLAN,
+    Refusal.CLIENT: End.REFUSED_CLIENT,
+}
+
+
+class CameraUnknown(InputError):
+    """No camera of this name is in the group. Details: camera, allowed."""
+
+    code = "camera_unknown"
+
+
+class _Target(NamedTuple):
+    """What a plan's ticks go to."""
+
+    unit: CameraUnit
+    toll: Toll
+    stores: bool
+
+
+class Plans:
+    """Owned by the loop; `units` is the loop's, and may be filled after this was made."""
+
+    def __init__(
+        self, order: GroupOrder, board: Board, units: Mapping[str, CameraUnit], quotas: Quotas, now_ns: ReadClock
+    ) -> None:
+        self.scheduler = Scheduler(board.plans, capacity=board.capacity, ageing_ns=order.ageing_ns)
+        self._order, self._units, self._quotas, self._now_ns = order, units, quotas, now_ns
+        self._ring = Ring(board.ring, FENCE)
+        self._count_late = board.lateness.add
+        self._targets: list[_Target | None] = [None] * board.capacity
+        self._scopes: list[tuple[Run, Scope] | None] = [None] * board.capacity
+        self._group = Scope(f"group {order.name}")
+        self._cameras = {camera.name: Scope(f"camera {camera.name}", self._group) for camera in order.cameras}
+
+    # -- the hot path ---------------------------------------------------------------------------------------------
+
+    def fire(self, tick: Tick) -> None:
+        """A tick is due: its camera gets it, or it ends here, for a reason that is counted and written down."""
+        target = self._targets[tick.run.slot]
+        if target is None:
+            return
+        now_ns = self._now_ns()
+        unit = target.unit
+        if not unit.armed:
+            self._log(tick, End.NOT_READY, now_ns)
+            self.scheduler.not_ready(tick)
+            return
+        if target.toll.buckets:
+            refused = self._quotas.pass_(target.toll, now_ns)
+            if refused is not None:
+                self._log(tick, _REFUSED[refused], now_ns)
+                self.scheduler.refused(tick, refused)
+                return
+        if self.scheduler.fired(tick, now_ns):
+            self._count_late(now_ns - tick.due_ns)
+            unit.want(tick, target.stores)
+
+    def ended(self, request: Request, now_ns: int) -> None:
+        """A request ended: count it, and write its record."""
+        tick, end = request.tick, request.end
+        if end is None:
+            end = End.DELIVERED
+            self.scheduler.delivered(tick, now_ns, request.frames, request.bytes)
+        elif end is End.SHOT_CANCELLED:
+            self.scheduler.dropped(tick, now_ns)
+        else:
+            self.scheduler.failed(tick, now_ns)
+        tick_log.put(
+            self._ring,
+            tick.run.slot,
+            end,
+            tick.trace_number,
+            request.due_ns,
+            request.fired_ns,
+            now_ns,
+            request.frames,
+            request.sequence,
+            request.operator_ns,
+        )
+
+    def trace(self, tick: Tick) -> str:
+        """The trace id of a tick."""
+        return trace_id(self._order.run_id, tick.run.slot, tick.trace_number)
+
+    def _log(self, tick: Tick, end: End, now_ns: int) -> None:
+        tick_log.put(self._ring, tick.run.slot, end, tick.trace_number, tick.due_ns, 0, now_ns)
+
+    # -- beginnings and changes -----------------------------------------------------------------------------------
+
+    def add(self, orders: Sequence[PlanOrder]) -> dict[str, int]:
+        """Start plans and the cameras they want, all or none; their places in the page by name.
+
+        Raises CameraUnknown, PlanError, QuotaError.
+        """
+        now_ns = self._now_ns()
+        self._check(orders, now_ns)
+        slots = {}
+        for order in orders:
+            run = self.scheduler.add(order.plan, now_ns)
+            self._aim(order, run, self._quotas.toll(order, run.slot, now_ns))
+            slots[order.plan.name] = run.slot
+        for name in {order.plan.camera for order in orders}:
+            if not self._units[name].wanted:
+                self._units[name].start()
+        return slots
+
+    def adopt(self, all_adopted: Iterable[Adopted]) -> None:
+        """Go on with the plans of a process that died."""
+        now_ns = self._now_ns()
+        for adopted in all_adopted:
+            order = adopted.order
+            run = self.scheduler.adopt(order.plan, adopted.slot, now_ns)
+            self._aim(order, run, self._quotas.adopted_toll(order, run.slot, now_ns))
+            if adopted.cancelled_by:
+                self.end_plan(run, adopted.cancelled_by)
+                self.scheduler.cancel(order.plan.name, now_ns)
+
+    def _check(self, orders: Sequence[PlanOrder], now_ns: int) -> None:
+        for order in orders:
+            plan = order.plan
+            self._check_camera(plan)
+            if order.quota is not None:
+                check_limit(order.quota, f"the quota of plan {plan.name}")
+        self.scheduler.check([order.plan for order in orders], now_ns)
+
+    def _check_camera(self, plan: Plan) -> None:
+        if plan.camera not in self._units:
+            raise CameraUnknown(
+                f"plan {plan.name}: there is no camera {plan.camera!r} in this group",
+                hint=f"its cameras are {', '.join(self._units)}",
+                camera=plan.camera,
+                allowed=list(self._units),
+            )
+
+    def _aim(self, order: PlanOrder, run: Run, toll: Toll) -> None:
+        plan = order.plan
+        self._targets[run.slot] = _Target(self._units[plan.camera], toll, order.store)
+        self._scopes[run.slot] = run, Scope(f"plan {plan.name}", self._cameras[plan.camera])
+
+    # -- ends -----------------------------------------------------------------------------------------------------
+
+    def cause(self, run: Run) -> str:
+        """Who ended a plan, in words; empty for one that goes on, is finished, or has lost its place to another."""
+        ended = self._scope(run).ended(self._now_ns()) if run.state is State.CANCELLED else None
+        return "" if ended is None else str(ended)
+
+    def end_plan(self, run: Run, by: str) -> Ended:
+        """End a plan's scope; how it ended."""
+        return self._end(self._scope(run), by)
+
+    def end_client(self, client: str, by: str) -> Ended:
+        """End the scopes of a client's plans; how they ended."""
+        ended = Ended(Cause.CANCELLED, f"client {client}", by, self._now_ns())
+        for run in self.scheduler.runs(client=client):
+            self.end_plan(run, str(ended))
+        return ended
+
+    def end_camera(self, camera: str, by: str) -> Ended:
+        """End a camera's scope; how it ended."""
+        scope = self._cameras[camera]
+        self._cameras[camera] = Scope(scope.name, self._group)
+        return self._end(scope, by)
+
+    def end_all(self, by: str) -> Ended:
+        """End the group's scope; how it ended."""
+        scope, self._group = self._group, Scope(self._group.name)
+        self._cameras = {name: Scope(camera.name, self._group) for name, camera in self._cameras.items()}
+        return self._end(scope, by)
+
+    def _scope(self, run: Run) -> Scope:
+        found = self._scopes[run.slot]
+        return found[1] if found is not None and found[0] is run else Scope(f"plan {run.plan.name}")
+
+    def _end(self, scope: Scope, by: str) -> Ended:
+        now_ns = self._now_ns()
+        scope.cancel(by, now_ns)
+        return scope.ended(now_ns) or Ended(Cause.CANCELLED, scope.name, by, now_ns)

@@ -1,0 +1,213 @@
+"""The requests of one camera: fired ticks that wait for frames, and frames that are out to be stored.
+
+Nothing here talks to the driver, so nothing here can fail or wait.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent.capture.board import Of
+from agent.capture.publish import REVOKED, Publisher, Returned
+from agent.capture.session import Session, Shot
+from agent.capture.tick_log import End
+from agent.clock import ReadClock
+from agent.schedule.run import Tick
+
+Choice = Callable[[Tick], bool]
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """A fired tick on its way: `wanted` frames still to come, `out` lent and not back yet.
+
+    `since_ns`: when its last frame came, or it was fired. `end`: why it ends without what it wanted; None: it does not.
+    """
+
+    tick: Tick
+    due_ns: int
+    fired_ns: int
+    wanted: int
+    stores: bool
+    since_ns: int = 0
+    out: int = 0
+    frames: int = 0
+    bytes: int = 0
+    sequence: int = -1
+    operator_ns: int = 0
+    end: End | None = None
+
+    def spoil(self, end: End) -> None:
+        """It cannot be served any more, and wants no further frames. The first reason is kept."""
+        self.wanted = 0
+        if self.end is None:
+            self.end = end
+
+
+class Told(Protocol):
+    """Who hears of requests."""
+
+    def ended(self, request: Request, now_ns: int) -> None:
+        """A request ended: by its `end`, or well where that is None."""
+        ...
+
+    def trace(self, tick: Tick) -> str:
+        """The trace id of a tick."""
+        ...
+
+
+@dataclass(slots=True)
+class Lent:
+    """A frame that is out: whose buffer it is, and the requests that wait for it to be stored."""
+
+    session: Session
+    shot: Shot
+    requests: list[Request]
+    cancelled: bool = False
+
+
+@dataclass(slots=True)
+class _Awaited:
+    """Frames that somebody wants back before he answers, but not later than `until_ns`."""
+
+    left: set[int]
+    until_ns: int
+    then: Callable[[int], None]
+
+
+class Requests:
+    """Owned by the unit of the camera; `waiting` is in the order of firing, and for others to read."""
+
+    def __init__(self, name: str, words: memoryview, publisher: Publisher, told: Told, now_ns: ReadClock) -> None:
+        self.waiting: deque[Request] = deque()
+        self._name, self._words, self._publisher = name, words, publisher
+        self._told, self._now_ns = told, now_ns
+        self._lent: dict[int, Lent] = {}
+        self._awaited: list[_Awaited] = []
+
+    @property
+    def lent(self) -> int:
+        """Frames that are out."""
+        return len(self._lent)
+
+    @property
+    def next_ns(self) -> int | None:
+        """When `check` should be called next."""
+        return min(awaited.until_ns for awaited in self._awaited) if self._awaited else None
+
+    def add(self, tick: Tick, stores: bool) -> None:
+        """A fired tick waits for the first frames exposed from its instant on."""
+        self.waiting.append(Request(tick, tick.due_ns, tick.fired_ns, tick.wanted, stores, tick.fired_ns))
+
+    def offer(self, session: Session, shot: Shot, limit_ns: int) -> bool:
+        """Give a good frame to all who want it; True: it is lent, `limit_ns` long at most. False: nobody has it."""
+        began_ns = session.began_ns(shot.frame, shot.exposure_ns)
+        takers = [request for request in self.waiting if request.due_ns <= began_ns]
+        if not takers:
+            return False
+        now_ns = self._now_ns()
+        frame, words = shot.frame, self._words
+        words[Of.TAKEN] += 1
+        words[Of.SHARED] += len(takers) - 1
+        words[Of.BYTES] += frame.size_bytes
+        for request in takers:
+            request.wanted -= 1
+            request.frames += 1
+            request.bytes += frame.size_bytes
+            request.sequence = frame.sequence
+            request.since_ns = now_ns
+        storing = [request for request in takers if request.stores]
+        lent = bool(storing) and self._lend(session, shot, storing, limit_ns)
+        if storing and not lent:
+            for request in storing:
+                request.spoil(End.NO_ROOM)
+        self._settle(takers)
+        return lent
+
+    def returned(self, back: Returned) -> Lent:
+        """A lent frame came back, stored or not; it is the driver's again."""
+        lent = self._lent.pop(id(back.shot))
+        self._words[Of.STORED if back.stored else Of.NOT_STORED] += 1
+        for request in lent.requests:
+            request.out -= 1
+            request.operator_ns += back.took_ns
+            if not back.stored:
+                request.spoil(_end_of(back, lent))
+        self._settle(lent.requests)
+        self._forget(id(back.shot))
+        return lent
+
+    def give_up(self, of: Choice, end: End) -> None:
+        """End the waiting requests that `of` picks; those with frames out end when these are back."""
+        chosen = [request for request in self.waiting if of(request.tick)]
+        for request in chosen:
+            request.spoil(end)
+        self._settle(chosen)
+
+    def give_up_late(self, fired_before_ns: int) -> None:
+        """End those that had no frame since then."""
+        late = [request for request in self.waiting if request.since_ns <= fired_before_ns]
+        for request in late:
+            request.spoil(End.NO_FRAME)
+        self._settle(late)
+
+    def revoke(self) -> None:
+        """Somebody stopped the camera: what is out and not yet stored will not be."""
+        for lent in self._lent.values():
+            lent.cancelled = True
+        self._publisher.revoke(self._name)
+
+    def when_back(self, of: Choice, limit_ns: int, then: Callable[[int], None]) -> None:
+        """Call `then` when the frames now out for ticks that `of` picks are back, or after `limit_ns`.
+
+        It is told how many are still out. Called at once where there are none.
+        """
+        left = {key for key, lent in self._lent.items() if any(of(request.tick) for request in lent.requests)}
+        if left:
+            self._awaited.append(_Awaited(left, self._now_ns() + limit_ns, then))
+        else:
+            then(0)
+
+    def check(self, now_ns: int) -> None:
+        """Whoever has waited too long for frames to come back waits no more."""
+        self._answer([awaited for awaited in self._awaited if now_ns >= awaited.until_ns])
+
+    def _lend(self, session: Session, shot: Shot, storing: list[Request], limit_ns: int) -> bool:
+        traces = [self._told.trace(request.tick) for request in storing]
+        if not self._publisher.publish(self._name, shot, traces, limit_ns):
+            return False
+        for request in storing:
+            request.out += 1
+        self._lent[id(shot)] = Lent(session, shot, storing)
+        self._words[Of.LENT] += 1
+        return True
+
+    def _settle(self, touched: list[Request]) -> None:
+        """Tell the end of those whose frames are all there and back; forget those that want no more."""
+        served = False
+        for request in touched:
+            if request.wanted <= 0:
+                served = True
+                if not request.out:
+                    self._told.ended(request, self._now_ns())
+        if served:
+            self.waiting = deque(request for request in self.waiting if request.wanted > 0)
+
+    def _forget(self, key: int) -> None:
+        for awaited in self._awaited:
+            awaited.left.discard(key)
+        self._answer([awaited for awaited in self._awaited if not awaited.left])
+
+    def _answer(self, over: list[_Awaited]) -> None:
+        for awaited in over:
+            self._awaited.remove(awaited)
+            awaited.then(len(awaited.left))
+
+
+def _end_of(back: Returned, lent: Lent) -> End:
+    if back.error == REVOKED:
+        return End.SHOT_CANCELLED if lent.cancelled else End.BROKE
+    return End.of_store_error(back.error)

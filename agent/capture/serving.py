@@ -1,0 +1,138 @@
+"""The frames of one camera that streams: to the ticks that want them, to the sink, and back to the driver."""
+
+from __future__ import annotations
+
+import select
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from agent.capture.board import Of
+from agent.capture.order import CameraOrder, StageLimits
+from agent.capture.publish import Returned
+from agent.capture.requests import Choice, Requests
+from agent.capture.session import Session, Shot
+from agent.capture.state_word import Phase, StateWord, Step
+from agent.capture.tick_log import End
+from agent.errors import AgentError, DeviceError, StreamFault
+from agent.schedule.run import Tick
+
+_FRAMES_A_TURN = 8
+
+
+class Serving(ABC):
+    """This half of a camera knows nothing of its being started and stopped, but that it may break.
+
+    `session` is the loop's own: None while a thread has it to start it.
+    """
+
+    def __init__(self, order: CameraOrder, limits: StageLimits, words: memoryview, word: StateWord) -> None:
+        self.order = order
+        self.name = order.name
+        self.words = words
+        self.word = word
+        self.session: Session | None = None
+        self.requests: Requests
+        self._limits = limits
+        self._limit_ns = limits.encode_ns
+        self._last_frame_ns = 0
+        self._kept: list[tuple[Session, Shot]] = []
+        """Frames that came back while their session was in a thread."""
+
+    @property
+    def armed(self) -> bool:
+        """Streaming, and nobody wants it stopped."""
+        return self.word.phase is Phase.ARMED and not self.word.cancel_pending
+
+    @property
+    def lent(self) -> int:
+        """Frames that are out."""
+        return self.requests.lent
+
+    def want(self, tick: Tick, stores: bool) -> None:
+        """A fired tick waits for the first frames exposed from its instant on. Only while `armed`."""
+        if not self.requests.waiting:
+            self.word.step(Step.WANTED)
+        self.requests.add(tick, stores)
+
+    def on_readable(self, events: int) -> bool:
+        """Frames wait, or the queue broke; True when more may wait than one turn takes."""
+        if not self.armed:
+            return False
+        session = self._session()
+        try:
+            for _ in range(_FRAMES_A_TURN):
+                shot = session.take_waiting()
+                if shot is None:
+                    if events & ~select.EPOLLIN:
+                        raise session.broken()
+                    return False
+                events = select.EPOLLIN
+                self._offer(session, shot)
+        except (DeviceError, StreamFault) as error:
+            self._broke(error)
+            return False
+        return True
+
+    def _offer(self, session: Session, shot: Shot) -> None:
+        self._last_frame_ns = shot.frame.dequeued_ns
+        self._worked()
+        self.words[Of.FRAMES] += 1
+        self.words[Of.LOST] += shot.frame.lost_before
+        if self.requests.waiting:
+            lent = self.requests.offer(session, shot, self._limit_ns)
+            self._rest(Step.SERVED)
+            if lent:
+                return
+        session.put_back(shot)
+
+    def returned(self, back: Returned) -> None:
+        """A lent frame came back, stored or not."""
+        lent = self.requests.returned(back)
+        self._rest(Step.SERVED)
+        self._kept.append((lent.session, lent.shot))
+        self._put_kept_back()
+
+    def _put_kept_back(self) -> None:
+        """Give frames that came back to the driver; those of a session that is closed are nobody's."""
+        while self._kept and self.session is not None and self.word.phase is not Phase.STOPPING:
+            session, shot = self._kept.pop()
+            if session is self.session:
+                try:
+                    session.put_back(shot)
+                except DeviceError as error:
+                    self._broke(error)
+
+    def drop(self, of: Choice) -> None:
+        """Their plans were cancelled: the waiting requests that `of` picks end."""
+        self.requests.give_up(of, End.SHOT_CANCELLED)
+        self._rest(Step.SERVED)
+
+    def when_back(self, of: Choice, then: Callable[[int], None]) -> None:
+        """As `Requests.when_back`, for as long as one step of a stop may take."""
+        self.requests.when_back(of, self._limits.step_ns, then)
+
+    def _check_frames(self, since_ns: int) -> None:
+        """Ticks without a frame since then fail; where no frame came at all, the stream is restarted."""
+        if self.requests.waiting[0].since_ns > since_ns:
+            return
+        self.requests.give_up_late(since_ns)
+        self._rest(Step.SERVED)
+        if self._last_frame_ns <= since_ns:
+            self._broke(self._session().silent(self._limits.frame_ns))
+
+    @abstractmethod
+    def _worked(self) -> None:
+        """A good frame came."""
+
+    @abstractmethod
+    def _broke(self, error: AgentError) -> None:
+        """The stream broke."""
+
+    @abstractmethod
+    def _rest(self, step: Step) -> None:
+        """One reason to be busy is gone."""
+
+    def _session(self) -> Session:
+        if self.session is None:
+            raise StreamFault(f"{self.name} is not open", hint="start it first", device=self.order.path)
+        return self.session
