@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
+from agent.clock import ReadClock
 from agent.kernel import Kernel, LinuxKernel
+from agent.kernel import Mapping as Memory
+
+if TYPE_CHECKING:
+    from agent.simulation.kernel import SimulatedKernel
 
 KernelChoice = Callable[[bool], AbstractContextManager[Kernel]]
 """Opens the kernel of this machine, or with True a simulated one. Tests hand in their own."""
+
+LIKENESSES = ("uvc", "sensor")
+"""What a simulated camera can be like: a USB camera, or a sensor behind a capture interface."""
+SIMULATED = ("/dev/video0", "/dev/video2")
+"""The nodes of the cameras of `--simulate`: one is like a USB camera, the other like a sensor."""
 
 
 @contextmanager
@@ -22,6 +33,86 @@ def open_kernel(simulate: bool) -> Iterator[Kernel]:
 
     with simulated_kernel() as kernel:
         yield kernel
+
+
+class SteppedCameras(Protocol):
+    """Simulated cameras in a time that stands still until it is moved."""
+
+    @property
+    def kernel(self) -> Kernel:
+        """Where they are."""
+        ...
+
+    @property
+    def now_ns(self) -> ReadClock:
+        """Their time, in place of CLOCK_MONOTONIC."""
+        ...
+
+    def next_frame_ns(self) -> int | None:
+        """When the next frame of any of them is finished; None while none streams."""
+        ...
+
+    def advance_to(self, instant_ns: int) -> None:
+        """Let time pass, with all frames that fall into it."""
+        ...
+
+
+@contextmanager
+def open_stepped(paths: Sequence[str], like: str | None) -> Iterator[SteppedCameras]:
+    """A camera at each of `paths`, all of one of `LIKENESSES`; with None the cameras of `--simulate` as they are."""
+    from agent.simulation.bench import sensor_profile, simulated_kernel, uvc_profile
+    from agent.simulation.clock import ManualClock
+    from agent.simulation.kernel import SimulatedKernel
+
+    clock = ManualClock()
+    if like is None:
+        with simulated_kernel(clock=clock) as kernel:
+            yield _Stepped(kernel, kernel)
+        return
+    make = {"uvc": uvc_profile, "sensor": sensor_profile}[like]
+    profiles = [make(chr(ord("A") + place % 26), place + 1) for place in range(len(paths))]
+    with SimulatedKernel(profiles, clock=clock) as kernel:
+        nodes = {path: camera.path for path, camera in zip(paths, kernel.cameras, strict=True)}
+        yield _Stepped(kernel, _Renamed(kernel, nodes))
+
+
+class _Stepped:
+    """`SteppedCameras` of a simulated kernel with a `ManualClock`."""
+
+    def __init__(self, simulated: SimulatedKernel, kernel: Kernel) -> None:
+        self._simulated = simulated
+        self.kernel = kernel
+        self.now_ns: ReadClock = simulated.clock.now_ns
+
+    def next_frame_ns(self) -> int | None:
+        streams = (camera.stream for camera in self._simulated.cameras)
+        return min((stream.exposure.end_ns for stream in streams if stream is not None), default=None)
+
+    def advance_to(self, instant_ns: int) -> None:
+        self._simulated.advance(max(instant_ns - self.now_ns(), 0))
+
+
+class _Renamed:
+    """A kernel whose nodes have other paths: those of the file, whatever machine it is written for."""
+
+    def __init__(self, kernel: Kernel, nodes: Mapping[str, str]) -> None:
+        self._kernel = kernel
+        self._nodes = nodes
+
+    def video_nodes(self) -> Sequence[str]:
+        return list(self._nodes)
+
+    def open(self, path: str, flags: int) -> int:
+        return self._kernel.open(self._nodes.get(path, path), flags)
+
+    def close(self, fd: int) -> None:
+        self._kernel.close(fd)
+
+    def ioctl(self, fd: int, request: int, argument: Any) -> int:
+        return self._kernel.ioctl(fd, request, argument)
+
+    def mmap(self, fd: int, length: int, offset: int, protection: int) -> Memory:
+        return self._kernel.mmap(fd, length, offset, protection)
 
 
 def read_mark_of(picture: Path) -> tuple[int, int, int] | None:

@@ -21,6 +21,7 @@ _VERBS = {
     "devices": "The cameras of this machine, and what they offer.",
     "controls": "Show a camera's controls, or set several as one.",
     "capture": "Take pictures with a proven exposure and exact timestamps.",
+    "plan": "Carry out plans: frames on time, every tick accounted for.",
     "demo": "See it work without a camera: two simulated ones, photos, figures.",
 }
 _EPILOG = """\b
@@ -31,6 +32,7 @@ Examples:
   camera-agent controls /dev/video0 --manual exposure=8ms gain=16
   camera-agent capture --count 10 --exposure 8ms --output photos
   camera-agent capture --simulate --count 3 --json | jq .pictures
+  camera-agent plan run plans.yaml
 
 \b
 Exit codes:
@@ -123,6 +125,9 @@ def _report(facts: dict[str, object], error: BaseException, as_json: bool) -> No
     if as_json:
         click.echo(json.dumps({**facts, "notes": notes} if notes else facts, default=str), err=True)
         return
-    click.echo(printable(f"camera-agent: {facts['message']}"), err=True)
+    first, *more = str(facts["message"]).split("\n")
+    click.echo(printable(f"camera-agent: {first}"), err=True)
+    for line in more:
+        click.echo(printable(line), err=True)
     for line in filter(None, (facts["hint"], *notes)):
         click.echo(printable(f"  {line}"), err=True)

@@ -69,7 +69,7 @@ def test_an_unknown_verb_names_the_known_ones(cli):
     result = cli("frobnicate")
     assert result.code == 2
     assert "no such command 'frobnicate'" in result.err
-    assert "devices, controls, capture, demo" in result.err
+    assert "devices, controls, capture, plan, demo" in result.err
 
 
 def test_unexpected_exceptions_are_not_swallowed():
@@ -92,3 +92,11 @@ def test_an_output_encoding_that_knows_no_boxes(tmp_path):
     ended = python("-m", "agent.cli", *options, PYTHONIOENCODING="ascii")
     assert ended.returncode == 0
     assert "within ?2 ms" in ended.stdout
+
+
+def test_a_message_of_several_lines_keeps_them_and_nothing_else(capsys):
+    def refuse(_simulate):
+        raise errors.InputError("plans.yaml: 2 problems\n  one\x1b[31m\n  two", hint="correct them")
+
+    assert run(["devices"], refuse) == 2
+    assert capsys.readouterr().err == "camera-agent: plans.yaml: 2 problems\n  one?[31m\n  two\n  correct them\n"

@@ -1,0 +1,311 @@
+"""`plan run`: capture processes up, plans in, watched to their end, everything off again; each step told as it was."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from agent.capture.child import spawner
+from agent.capture.life import Ways
+from agent.capture.messages import AddPlans, CameraReport
+from agent.capture.order import GroupOrder
+from agent.capture.sink_process import SinkOrder
+from agent.cli.interruption import Interrupted, Interruption
+from agent.cli.plan_live import Moment, Screen
+from agent.cli.plan_plot import PlotData, write_plot
+from agent.cli.plan_processes import Processes
+from agent.cli.plan_summary import Outcome, stop_text
+from agent.cli.plan_ticks import ALL, LatenessSeries, TickFile
+from agent.cli.plan_watch import Accounts, CameraFigures, GroupWatch, merged
+from agent.cli.relayed import relayed
+from agent.clock import monotonic_ns
+from agent.config.files import read_text
+from agent.config.plan_file import PlanFile, parse_plan_file
+from agent.errors import AgentError, InputError
+from agent.pipeline.writer import file_name
+from agent.schedule.requests import Sample
+from agent.units import NS_PER_MS, NS_PER_S, NS_PER_US
+
+_LEAD_NS = 50 * NS_PER_MS
+_LEAD_A_PLAN_NS = 100 * NS_PER_US
+"""The plans' start lies so far ahead that all of them have been handed over by then."""
+_PROGRAM = (sys.executable, "-m", "agent.cli.process")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What the command line asks for. `sample`: which requests go into `ticks`."""
+
+    file: Path
+    simulate: bool = False
+    limit_ns: int | None = None
+    output: Path | None = None
+    plot: Path | None = None
+    ticks: Path | None = None
+    sample: Sample = ALL
+
+
+class PlanRun:
+    """One run: `carry_out` once, then `raise_what_happened`. One thread, the main one."""
+
+    def __init__(self, wishes: Wishes, screen: Screen) -> None:
+        """Read the file, all errors at once. Raises ConfigError, InputError."""
+        self._wishes, self._screen = wishes, screen
+        self._text = read_text(wishes.file)
+        began_ns = monotonic_ns()
+        self._file = self._parse(began_ns)
+        self._parse_ns = monotonic_ns() - began_ns
+        self._orders = _orders(self._file)
+        self._phase = "starting the cameras"
+        self._begin_ns: int | None = None
+        self._end_ns = 0
+        self._killed = False
+        self._stops: list[CameraReport] = []
+        self._told: list[str] = []
+        self._error: AgentError | None = None
+        self._stopped_by: Interrupted | None = None
+        self._tick_file: TickFile | None = None
+        self._series: LatenessSeries | None = None
+
+    @property
+    def began(self) -> bool:
+        """Whether the plans were started: before that there is nothing to sum up."""
+        return self._begin_ns is not None
+
+    def carry_out(self) -> Outcome:
+        """From the first process to the last; nothing of ours runs any more when it returns."""
+        wishes = self._wishes
+        with ExitStack() as resources:
+            if wishes.ticks is not None:
+                self._tick_file = resources.enter_context(TickFile(wishes.ticks, wishes.sample))
+            interruption = resources.enter_context(Interruption())
+            program = (*_PROGRAM, "--simulate") if wishes.simulate else _PROGRAM
+            ways = Ways(spawn=spawner(program))
+            self._processes = resources.enter_context(Processes(self._orders, ways, interruption, self._tell))
+            self._processes.look = self._look
+            ended_by = self._work()
+            self._finish()
+            outcome = self._outcome(ended_by)
+            self._error = self._processes.error
+            return outcome
+
+    def raise_what_happened(self) -> None:
+        """Raises Interrupted after a signal, else the first error; returns when all went well."""
+        if self._stopped_by is not None:
+            trouble = [stop.camera for stop in self._stops if stop.error]
+            told = (
+                "the capture processes were killed" if self._killed else "all plans are cancelled, all streams are off"
+            )
+            self._stopped_by.told = f"{told}; trouble with {', '.join(trouble)}" if trouble else told
+            raise self._stopped_by
+        if self._error is not None:
+            raise self._error
+
+    # -- the run --------------------------------------------------------------------------------------------------
+
+    def _work(self) -> str:
+        """Everything that a signal interrupts; how it ended."""
+        try:
+            self._processes.settle()
+            self._add_plans()
+            return self._follow()
+        except Interrupted as stop:
+            self._stopped_by = stop
+            return "signal"
+        except AgentError as error:
+            self._processes.note(error)
+            return "error"
+
+    def _add_plans(self) -> None:
+        """Hand every group its plans, with a start that all of them can keep. Raises what a group refuses them for."""
+        processes = self._processes
+        self._phase = "handing over the plans"
+        count = sum(len(plans) for plans in self._file.plans.values())
+        begin_ns = monotonic_ns() + 2 * self._parse_ns + _LEAD_NS + count * _LEAD_A_PLAN_NS
+        self._file = self._parse(begin_ns)
+        asked = {
+            name: processes.ask(name, AddPlans(id=processes.number(), orders=plans))
+            for name, plans in self._file.plans.items()
+            if plans and name in processes.ready
+        }
+        for name, number in asked.items():
+            slots = processes.answer(number)
+            cameras = {order.plan.name: order.plan.camera for order in self._file.plans[name]}
+            processes.watches[name].slots = {slot: (plan, cameras[plan]) for plan, slot in slots.items()}
+        if self._wishes.plot is not None:
+            self._series = LatenessSeries(begin_ns)
+        self._begin_ns = begin_ns
+        self._phase = "running"
+
+    def _follow(self) -> str:
+        """Wait until no plan runs any more, or the time is over."""
+        limit_ns = self._wishes.limit_ns
+        over_ns = None if limit_ns is None else (self._begin_ns or 0) + limit_ns
+        while any(watch.running() for watch in self._watches):
+            if over_ns is not None and monotonic_ns() >= over_ns:
+                return "for"
+            if all(self._processes.gave_up(watch.order.name) for watch in self._watches):
+                return "error"
+            self._processes.wait(over_ns)
+        return "finished"
+
+    def _finish(self) -> None:
+        """Cancel everything, then end the processes; a second signal ends them at once."""
+        self._phase = "stopping"
+        self._end_ns = monotonic_ns()
+        try:
+            self._stops = self._processes.cancel("the end of the run" if self._stopped_by is None else "a signal")
+            if self._stopped_by is not None and self.began:
+                for stop in self._stops:
+                    self._tell(f"{stop.camera}: {stop_text(stop)}", "")
+            self._processes.quit()
+        except Interrupted as again:
+            self._stopped_by = self._stopped_by or again
+            self._killed = True
+            self._tell("asked again: the capture processes are being killed", "")
+            self._processes.kill()
+        self._read_records()
+
+    # -- what came of it ------------------------------------------------------------------------------------------
+
+    def _outcome(self, ended_by: str) -> Outcome:
+        """Everything read once more, now that nobody writes."""
+        plans, cameras = self._plans(), [_off(camera) for camera in self._cameras()]
+        lateness = merged([watch.board.lateness for watch in self._watches])
+        outcome = Outcome(
+            file=self._file.name,
+            ended_by=ended_by,
+            killed=self._killed,
+            ran_ns=0 if self._begin_ns is None else max(self._end_ns - self._begin_ns, 0),
+            output=self._output(),
+            folders=self._folders(),
+            cameras=cameras,
+            plans=plans,
+            lateness=lateness,
+            stops=tuple(self._stops),
+            told=tuple(self._told),
+        )
+        if self._tick_file is not None:
+            outcome.ticks_file, outcome.tick_lines = str(self._tick_file.path), self._tick_file.written
+        if self._tick_file is not None or self._series is not None:
+            outcome.lost = sum(watch.lost for watch in self._watches)
+        self._note_failures(outcome)
+        self._plot(outcome)
+        return outcome
+
+    def _plot(self, outcome: Outcome) -> None:
+        if self._wishes.plot is None:
+            return
+        columns = [] if self._series is None else self._series.columns()
+        title = f"{outcome.file}: {len(outcome.plans):,} plans, {outcome.ran_ns / NS_PER_S:.1f} s"
+        try:
+            data = PlotData(title, columns, outcome.lateness, outcome.plans.total(), outcome.lost or 0)
+            write_plot(self._wishes.plot, data)
+        except AgentError as error:
+            self._processes.note(error)
+        else:
+            outcome.plot = str(self._wishes.plot)
+
+    def _note_failures(self, outcome: Outcome) -> None:
+        """Shots that failed are an error, even if nobody named a cause."""
+        total = outcome.plans.total()
+        if not total.failed or self._processes.error is not None:
+            return
+        stored = any(camera.not_stored for camera in outcome.cameras)
+        what = "their pictures could not be stored" if stored else "no frame came for them in time"
+        hint = "see the folder and the disk" if stored else "see whether the camera keeps its rate: `plan check` tells"
+        told = f"{total.failed:,} of {total.fired:,} shots failed: {what}"
+        self._processes.note(relayed("shots_failed", told, hint, exit_code=7 if stored else 6))
+
+    # -- looking --------------------------------------------------------------------------------------------------
+
+    def _tell(self, words: str, hint: str) -> None:
+        self._told.append(words)
+        self._screen.tell(words, hint)
+
+    def _look(self) -> None:
+        now_ns = monotonic_ns()
+        self._read_records()
+        if self._screen.shows:
+            ran_ns = 0 if self._begin_ns is None else now_ns - self._begin_ns
+            lateness = merged([watch.board.lateness for watch in self._watches])
+            self._screen.show(Moment(self._phase, ran_ns, self._cameras(), self._plans(), lateness))
+
+    def _read_records(self) -> None:
+        if self._tick_file is None and self._series is None:
+            return
+        for watch in self._watches:
+            records = watch.records()
+            if self._tick_file is not None:
+                self._tick_file.write(records)
+            if self._series is not None:
+                for _, _, record in records:
+                    if record.fired_ns:
+                        self._series.add(record.fired_ns, record.fired_ns - record.due_ns)
+
+    @property
+    def _watches(self) -> list[GroupWatch]:
+        return list(self._processes.watches.values())
+
+    def _cameras(self) -> list[CameraFigures]:
+        return [camera for watch in self._watches for camera in watch.cameras()]
+
+    def _plans(self) -> Accounts:
+        first, *others = (watch.accounts() for watch in self._watches)
+        for other in others:
+            first += other
+        return first
+
+    # -- the file -------------------------------------------------------------------------------------------------
+
+    def _parse(self, now_ns: int) -> PlanFile:
+        """The file with plans that start from `now_ns`; a date in it stays the date it is."""
+        realtime_now_ns = time.time_ns() + now_ns - monotonic_ns()
+        wishes = self._wishes
+        file = parse_plan_file(self._text, str(wishes.file), now_ns=now_ns, realtime_now_ns=realtime_now_ns)
+        if wishes.output is None:
+            return file
+        if file.output is None:
+            hint = "take that line out of it, or leave --output away"
+            raise InputError(f"--output: {file.name} says output: none, so its plans store nothing", hint=hint)
+        return replace(file, output=wishes.output)
+
+    def _output(self) -> Path | None:
+        return self._file.output if any(order.sink is not None for order in self._orders) else None
+
+    def _folders(self) -> list[str]:
+        """Where each camera's pictures are."""
+        found = []
+        for order in self._orders:
+            if order.sink is not None:
+                folder, several = order.sink.folder, len(order.cameras) > 1
+                found += [str(folder / file_name(camera.name) if several else folder) for camera in order.cameras]
+        return found
+
+
+def _off(camera: CameraFigures) -> CameraFigures:
+    """No process is there any more: what one that was killed wrote last is not how its camera stands."""
+    return replace(camera, state=f"off, was {camera.state}") if camera.streams else camera
+
+
+def _orders(file: PlanFile) -> list[GroupOrder]:
+    """What each group is told: a run of its own for trace ids, and where its pictures go."""
+    several = sum(len(order.cameras) for order in file.groups) > 1
+    return [
+        replace(order, run_id=secrets.randbits(64), sink=_sink(file, order, several=several)) for order in file.groups
+    ]
+
+
+def _sink(file: PlanFile, order: GroupOrder, *, several: bool) -> SinkOrder | None:
+    """Cameras side by side have a folder each, whatever groups they are in."""
+    if file.output is None or not any(plan.store for plan in file.plans[order.name]):
+        return None
+    folder = file.output.expanduser().absolute()
+    if several and len(order.cameras) == 1:
+        folder /= file_name(order.cameras[0].name)
+    cameras = {camera.name: camera.name for camera in order.cameras}
+    return SinkOrder(folder=folder, cameras=cameras, kind=file.file_type, quality=file.quality)

@@ -1,0 +1,200 @@
+"""`plan check --trace`: the exact calls of the real capture loop, with no hardware and no time."""
+
+import json
+import re
+import signal
+from pathlib import Path
+
+import pytest
+from cli.outcome import Result
+
+from agent.cli.bench import open_stepped
+from agent.cli.dry_run import DryRun
+from agent.cli.main import run
+from agent.config.plan_file import parse_plan_file
+
+SMALL = """\
+output: none
+cameras:
+  top: {device: /dev/video4, size: 320x240, exposure: 8ms, settle: 0}
+plans:
+  inspect: {camera: top, every: 100ms, start: 50ms, count: 2, burst: 2}
+"""
+GOLDEN = """\
+   +0.000000  top  open path=/dev/video4
+   +0.000000  top  VIDIOC_S_FMT type=VIDEO_CAPTURE pixelformat=YUYV size=320x240 -> pixelformat=YUYV size=320x240
+   +0.000000  top  VIDIOC_REQBUFS count=4 type=VIDEO_CAPTURE memory=MMAP -> count=4
+   +0.000000  top  VIDIOC_S_EXT_CTRLS auto_exposure=1 exposure_time_absolute=80
+   +0.000000  top  VIDIOC_QBUF index=0 memory=MMAP
+   +0.000000  top  VIDIOC_QBUF index=1 memory=MMAP
+   +0.000000  top  VIDIOC_QBUF index=2 memory=MMAP
+   +0.000000  top  VIDIOC_QBUF index=3 memory=MMAP
+   +0.000000  top  VIDIOC_STREAMON type=VIDEO_CAPTURE
+# frames that no tick wants, VIDIOC_DQBUF and VIDIOC_QBUF of the same buffer: 2 of top
+   +0.074667  top  VIDIOC_DQBUF -> index=2 sequence=2 bytesused=153600 timestamp=1.066666
+   +0.074667  top  VIDIOC_QBUF index=2 memory=MMAP
+   +0.074667  top  VIDIOC_DQBUF -> EAGAIN
+   +0.108000  top  VIDIOC_DQBUF -> index=3 sequence=3 bytesused=153600 timestamp=1.100000
+   +0.108000  top  VIDIOC_QBUF index=3 memory=MMAP
+   +0.108000  top  VIDIOC_DQBUF -> EAGAIN
+   +0.108000  top  # tick 0 of inspect: delivered 58ms after it was due, 2 frames
+# frames that no tick wants, VIDIOC_DQBUF and VIDIOC_QBUF of the same buffer: 1 of top
+   +0.174667  top  VIDIOC_DQBUF -> index=1 sequence=5 bytesused=153600 timestamp=1.166666
+   +0.174667  top  VIDIOC_QBUF index=1 memory=MMAP
+   +0.174667  top  VIDIOC_DQBUF -> EAGAIN
+   +0.208000  top  VIDIOC_DQBUF -> index=2 sequence=6 bytesused=153600 timestamp=1.200000
+   +0.208000  top  VIDIOC_QBUF index=2 memory=MMAP
+   +0.208000  top  VIDIOC_DQBUF -> EAGAIN
+   +0.208000  top  # tick 1 of inspect: delivered 58ms after it was due, 2 frames
+   +0.208000  top  VIDIOC_STREAMOFF type=VIDEO_CAPTURE
+   +0.208000  top  VIDIOC_STREAMOFF type=VIDEO_CAPTURE
+   +0.208000  top  VIDIOC_REQBUFS count=0 type=VIDEO_CAPTURE memory=MMAP -> count=0
+   +0.208000  top  close
+# edges: none, as plans have no trigger lines
+"""
+PROBES = re.compile(r"VIDIOC_(QUERY|ENUM|G_|TRY|EXPBUF)|  mmap |close index")
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def write(text):
+        path = Path("plans.yaml")
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def spoken(out):
+    """The lines without comments at the top and without what only asks the camera what it is."""
+    lines = [line for line in out.splitlines()[3:] if not PROBES.search(line)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def test_a_small_plan_call_by_call(cli, file):
+    result = cli("plan", "check", file(SMALL), "--trace")
+    assert (result.code, result.err) == (0, "")
+    assert spoken(result.out) == GOLDEN
+
+
+def test_it_is_said_that_no_hardware_was_asked(cli, file):
+    out = cli("plan", "check", file(SMALL), "--trace").out
+    assert "No hardware was touched: the answers are those of simulated cameras" in out
+    assert "/dev/video4, each like a uvc camera" in out
+
+
+def test_the_same_file_gives_the_same_trace(cli, file):
+    path = file(SMALL)
+    descriptors = re.compile(r"fd[= ]\d+ *")
+    first, second = (descriptors.sub("", cli("plan", "check", path, "--trace").out) for _ in range(2))
+    assert first == second
+
+
+def test_every_frame_on_request(cli, file):
+    out = cli("plan", "check", file(SMALL), "--trace", "--every-frame").out
+    assert "frames that no tick wants" not in out
+    assert "+0.008000  top  VIDIOC_DQBUF -> index=0 sequence=0 bytesused=153600 timestamp=1.000000" in out
+
+
+def test_json_has_every_call(cli, file):
+    document = cli("plan", "check", file(SMALL), "--trace", "--json").document
+    calls = [entry for entry in document["trace"] if "call" in entry]
+    ticks = [entry for entry in document["trace"] if "tick" in entry]
+    assert document["edges"] == []
+    assert document["complete"]
+    dequeued = [call for call in calls if call["call"] == "VIDIOC_DQBUF" and not call["error"]]
+    assert [call["answered"]["sequence"] for call in dequeued] == [str(number) for number in range(7)]
+    assert [call["wanted"] for call in dequeued] == [False, False, True, True, False, True, True]
+    assert [(tick["plan"], tick["tick"], tick["end"], tick["due_ns"]) for tick in ticks] == [
+        ("inspect", 0, "delivered", 50_000_000),
+        ("inspect", 1, "delivered", 150_000_000),
+    ]
+    assert len({tick["trace_id"] for tick in ticks}) == 2
+
+
+def test_a_sensor_answers_in_lines(cli, file):
+    out = cli("plan", "check", file(SMALL), "--trace", "--camera-like", "sensor").out
+    assert "VIDIOC_S_EXT_CTRLS exposure=540\n" in out
+    assert "VIDIOC_STREAMON type=VIDEO_CAPTURE_MPLANE" in out
+
+
+def test_the_cameras_of_simulate(cli, file):
+    text = SMALL.replace("/dev/video4", "/dev/video2")
+    out = cli("plan", "check", file(text), "--trace", "--simulate").out
+    assert "(/dev/video0, /dev/video2)" in out
+    assert "card='Bench camera B'" in out
+
+
+def test_two_groups_quotas_and_stored_frames(cli, file):
+    text = """
+cameras:
+  top: {device: /dev/video0, settle: 0, group: g}
+  side: {device: /dev/video1, settle: 0, group: g}
+  left: {device: /dev/video2, settle: 0}
+plans:
+  a: {camera: top, every: 40ms, quota: 1/s}
+  b: {camera: side, every: 40ms}
+  c: {camera: left, every: 40ms}
+"""
+    trace = cli("plan", "check", file(text), "--trace", "--ticks", "9", "--json").document["trace"]
+    ends = {(entry["plan"], entry["tick"]): entry["end"] for entry in trace if "tick" in entry}
+    assert ends["a", 0] == ends["b", 0] == ends["c", 1] == "delivered"
+    assert ends["a", 1] == "refused_plan"
+    off = [entry["camera"] for entry in trace if entry.get("call") == "VIDIOC_STREAMOFF"]
+    assert set(off) == {"top", "side", "left"}
+
+
+def test_a_camera_that_cannot_be_set_ends_with_its_error(cli, file):
+    result = cli("plan", "check", file(SMALL.replace("320x240", "333x77")), "--trace")
+    assert result.code == 2
+    assert "camera top: " in result.err
+    assert "333x77" in result.err
+    assert "VIDIOC_STREAMON" not in result.out
+    assert "VIDIOC_ENUM_FRAMESIZES" in result.out
+
+
+def test_a_tick_far_away_ends_the_dry_run_in_bounded_time(file, monkeypatch):
+    text = SMALL.replace("start: 50ms", "start: 1h")
+    with open_stepped(["/dev/video4"], "uvc") as cameras:
+        plans = parse_plan_file(text, "x", now_ns=cameras.now_ns(), realtime_now_ns=0)
+        with DryRun(cameras, plans, most_frames=50) as dry:
+            assert dry.arm()
+            dry.add([plans.plans["top"]])
+            dry.run(1)
+            dry.stop()
+    assert dry.frames == 50
+    assert not dry.complete
+
+
+def interrupted_when_armed(dry):
+    dry.arm()
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_ends_it_with_the_cameras_closed(file):
+    handler = signal.getsignal(signal.SIGINT)
+    with open_stepped(["/dev/video4"], "uvc") as cameras:
+        plans = parse_plan_file(SMALL, "x", now_ns=cameras.now_ns(), realtime_now_ns=0)
+        dry = DryRun(cameras, plans)
+        with pytest.raises(KeyboardInterrupt), dry:
+            interrupted_when_armed(dry)
+    assert dry.entries[-1].call.name == "close"
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_bad_input(cli, file):
+    path = file(SMALL)
+    assert cli("plan", "check", path, "--trace", "--simulate", "--camera-like", "uvc").code == 2
+    assert cli("plan", "check", path, "--trace", "--ticks", "0").code == 2
+    result = cli("plan", "check", file(SMALL.replace("camera: top", "camera: tpo")), "--trace")
+    assert (result.code, result.out) == (2, "")
+
+
+def test_nothing_of_this_machine_is_opened(file, capsys):
+    """The kernels that the command line could choose from are not asked for one."""
+    code = run(["plan", "check", str(file(SMALL)), "--trace", "--json"], lambda _simulate: pytest.fail("opened"))
+    out = capsys.readouterr().out
+    assert (code, json.loads(out)["file"]) == (0, "plans.yaml")
+    assert isinstance(Result(code, out, ""), Result)
