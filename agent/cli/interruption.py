@@ -41,6 +41,8 @@ class Interruption:
     """
 
     def __init__(self) -> None:
+        self.again = False
+        """More than one signal came: whoever stops in good order may leave that."""
         self._asked: int | None = None
         self._waiting = False
         self._before: dict[signal.Signals, object] = {}
@@ -79,7 +81,7 @@ class Interruption:
         yield
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        again = self._asked is not None
+        self.again = self._asked is not None
         self._asked = self._asked or number
-        if self._waiting or again:
+        if self._waiting or self.again:
             raise Interrupted(self._asked)

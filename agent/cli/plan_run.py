@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,21 +12,19 @@ from pathlib import Path
 from agent.capture.child import spawner
 from agent.capture.life import Ways
 from agent.capture.messages import AddPlans, CameraReport
-from agent.capture.order import GroupOrder
-from agent.capture.sink_process import SinkOrder
 from agent.cli.interruption import Interrupted, Interruption
+from agent.cli.plan_folders import folders_of, group_orders
 from agent.cli.plan_live import Moment, Screen
 from agent.cli.plan_plot import PlotData, write_plot
 from agent.cli.plan_processes import Processes
 from agent.cli.plan_summary import Outcome, stop_text
-from agent.cli.plan_ticks import ALL, LatenessSeries, TickFile
+from agent.cli.plan_ticks import ALL, LatenessSeries, TickFile, Told
 from agent.cli.plan_watch import Accounts, CameraFigures, GroupWatch, merged
 from agent.cli.relayed import relayed
 from agent.clock import monotonic_ns
 from agent.config.files import read_text
 from agent.config.plan_file import PlanFile, parse_plan_file
 from agent.errors import AgentError, InputError
-from agent.pipeline.writer import file_name
 from agent.schedule.requests import Sample
 from agent.units import NS_PER_MS, NS_PER_S, NS_PER_US
 
@@ -59,7 +57,7 @@ class PlanRun:
         began_ns = monotonic_ns()
         self._file = self._parse(began_ns)
         self._parse_ns = monotonic_ns() - began_ns
-        self._orders = _orders(self._file)
+        self._orders = group_orders(self._file)
         self._phase = "starting the cameras"
         self._begin_ns: int | None = None
         self._end_ns = 0
@@ -69,6 +67,7 @@ class PlanRun:
         self._error: AgentError | None = None
         self._stopped_by: Interrupted | None = None
         self._tick_file: TickFile | None = None
+        self._full = False
         self._series: LatenessSeries | None = None
 
     @property
@@ -82,13 +81,18 @@ class PlanRun:
         with ExitStack() as resources:
             if wishes.ticks is not None:
                 self._tick_file = resources.enter_context(TickFile(wishes.ticks, wishes.sample))
-            interruption = resources.enter_context(Interruption())
+            self._interruption = interruption = resources.enter_context(Interruption())
             program = (*_PROGRAM, "--simulate") if wishes.simulate else _PROGRAM
             ways = Ways(spawn=spawner(program))
             self._processes = resources.enter_context(Processes(self._orders, ways, interruption, self._tell))
             self._processes.look = self._look
-            ended_by = self._work()
-            self._finish()
+            ended_by = "signal"
+            try:
+                ended_by = self._work()
+                self._finish()
+            except Interrupted as again:
+                self._kill(again)
+            self._read_records()
             outcome = self._outcome(ended_by)
             self._error = self._processes.error
             return outcome
@@ -115,6 +119,8 @@ class PlanRun:
             return self._follow()
         except Interrupted as stop:
             self._stopped_by = stop
+            if self._interruption.again:
+                raise
             return "signal"
         except AgentError as error:
             self._processes.note(error)
@@ -154,21 +160,22 @@ class PlanRun:
         return "finished"
 
     def _finish(self) -> None:
-        """Cancel everything, then end the processes; a second signal ends them at once."""
+        """Cancel everything, then end the processes. Raises Interrupted at a second signal."""
         self._phase = "stopping"
         self._end_ns = monotonic_ns()
-        try:
-            self._stops = self._processes.cancel("the end of the run" if self._stopped_by is None else "a signal")
-            if self._stopped_by is not None and self.began:
-                for stop in self._stops:
-                    self._tell(f"{stop.camera}: {stop_text(stop)}", "")
-            self._processes.quit()
-        except Interrupted as again:
-            self._stopped_by = self._stopped_by or again
-            self._killed = True
-            self._tell("asked again: the capture processes are being killed", "")
-            self._processes.kill()
-        self._read_records()
+        self._stops = self._processes.cancel("the end of the run" if self._stopped_by is None else "a signal")
+        if self._stopped_by is not None and self.began:
+            for stop in self._stops:
+                self._tell(f"{stop.camera}: {stop_text(stop)}", "")
+        self._processes.quit()
+
+    def _kill(self, again: Interrupted) -> None:
+        """A second signal: no process of ours is left when this returns, if the kernel lets them go."""
+        self._stopped_by = self._stopped_by or again
+        self._killed = True
+        self._end_ns = self._end_ns or monotonic_ns()
+        self._tell("asked again: the capture processes are being killed", "")
+        self._processes.kill()
 
     # -- what came of it ------------------------------------------------------------------------------------------
 
@@ -181,8 +188,8 @@ class PlanRun:
             ended_by=ended_by,
             killed=self._killed,
             ran_ns=0 if self._begin_ns is None else max(self._end_ns - self._begin_ns, 0),
-            output=self._output(),
-            folders=self._folders(),
+            output=self._file.output if any(order.sink is not None for order in self._orders) else None,
+            folders=folders_of(self._orders),
             cameras=cameras,
             plans=plans,
             lateness=lateness,
@@ -241,11 +248,22 @@ class PlanRun:
         for watch in self._watches:
             records = watch.records()
             if self._tick_file is not None:
-                self._tick_file.write(records)
+                self._write_requests(self._tick_file, records)
             if self._series is not None:
                 for _, _, record in records:
                     if record.fired_ns:
                         self._series.add(record.fired_ns, record.fired_ns - record.due_ns)
+
+    def _write_requests(self, file: TickFile, records: Sequence[Told]) -> None:
+        """The cameras go on when the disk is full: it is told, and the file stays as far as it came."""
+        if self._full:
+            return
+        try:
+            file.write(records)
+        except AgentError as error:
+            self._full = True
+            self._tell(error.message, error.hint)
+            self._processes.note(error)
 
     @property
     def _watches(self) -> list[GroupWatch]:
@@ -274,38 +292,7 @@ class PlanRun:
             raise InputError(f"--output: {file.name} says output: none, so its plans store nothing", hint=hint)
         return replace(file, output=wishes.output)
 
-    def _output(self) -> Path | None:
-        return self._file.output if any(order.sink is not None for order in self._orders) else None
-
-    def _folders(self) -> list[str]:
-        """Where each camera's pictures are."""
-        found = []
-        for order in self._orders:
-            if order.sink is not None:
-                folder, several = order.sink.folder, len(order.cameras) > 1
-                found += [str(folder / file_name(camera.name) if several else folder) for camera in order.cameras]
-        return found
-
 
 def _off(camera: CameraFigures) -> CameraFigures:
     """No process is there any more: what one that was killed wrote last is not how its camera stands."""
     return replace(camera, state=f"off, was {camera.state}") if camera.streams else camera
-
-
-def _orders(file: PlanFile) -> list[GroupOrder]:
-    """What each group is told: a run of its own for trace ids, and where its pictures go."""
-    several = sum(len(order.cameras) for order in file.groups) > 1
-    return [
-        replace(order, run_id=secrets.randbits(64), sink=_sink(file, order, several=several)) for order in file.groups
-    ]
-
-
-def _sink(file: PlanFile, order: GroupOrder, *, several: bool) -> SinkOrder | None:
-    """Cameras side by side have a folder each, whatever groups they are in."""
-    if file.output is None or not any(plan.store for plan in file.plans[order.name]):
-        return None
-    folder = file.output.expanduser().absolute()
-    if several and len(order.cameras) == 1:
-        folder /= file_name(order.cameras[0].name)
-    cameras = {camera.name: camera.name for camera in order.cameras}
-    return SinkOrder(folder=folder, cameras=cameras, kind=file.file_type, quality=file.quality)

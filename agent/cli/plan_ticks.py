@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
 
 import click
 
@@ -51,9 +50,10 @@ class TickFile:
         self.path = path
         self.written = 0
         self._sample = sample
+        self._size = 0
         try:
-            # a run's account is never written over another one's
-            self._file: IO[str] = path.open("x", encoding="ascii")
+            # a run's account is never written over another one's; no buffer, which would be written at a bad time
+            self._file = path.open("xb", buffering=0)
         except OSError as error:
             raise _storage(path, error) from error
 
@@ -66,10 +66,14 @@ class TickFile:
     def write(self, requests: Sequence[Told]) -> None:
         """Write those that are picked. Raises StorageError."""
         lines = [_line(plan, camera, record) for plan, camera, record in requests if self._picks(record)]
+        data = "".join(lines).encode()
         try:
-            self._file.writelines(lines)
-            self._file.flush()
+            while data:
+                data = data[self._file.write(data) :]
+            self._size = self._file.tell()
         except OSError as error:
+            # no half line is left
+            self._file.truncate(self._size)
             raise _storage(self.path, error) from error
         self.written += len(lines)
 

@@ -195,7 +195,7 @@ class LoopStage:
         """Until there is no reason for another turn, and no thread has anything to do."""
         for _ in range(500):
             self.work()
-            if not self.events() and not self.is_due():
+            if not self.events() and not self.is_due() and self.loop.wait_s:
                 return self.hear()
             self.turn()
         raise AssertionError("the loop spins")

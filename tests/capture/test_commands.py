@@ -239,7 +239,8 @@ def test_a_quit_tells_of_frames_that_do_not_come_back_and_waits_for_them_still(s
     stage.settle()
     stage.kernel.advance(NS_PER_S)
     stage.settle()
-    assert "still with the process that stores them" in facts(stage, number).cameras[0].error
+    (error,) = [report.error for report in facts(stage, number).cameras if report.camera == "top"]
+    assert "still with the process that stores them" in error
     assert not stage.loop._over()
     stage.publisher.give_back(10)
     stage.settle()
