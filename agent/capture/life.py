@@ -175,9 +175,9 @@ class Life:
 
     def _hung_stop(self, now_ns: int) -> str:
         limit_ns = self._order.limits.stop_ns + self._order.limits.step_ns
-        for camera, since_ns in self.vitals.stopping().items():
+        for camera, (stands, since_ns) in self.vitals.stopping().items():
             if now_ns - since_ns >= limit_ns:
-                return f"camera {camera} had hung in STREAMOFF for {format_duration(now_ns - since_ns)}"
+                return f"camera {camera} had {stands} for {format_duration(now_ns - since_ns)}"
         return ""
 
     def _silence(self, silence_ns: int) -> str:

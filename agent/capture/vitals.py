@@ -31,19 +31,23 @@ class Vitals:
             self._beats, self._seen_ns, self.beaten = beats, now_ns, True
         return now_ns - self._seen_ns
 
-    def stopping(self) -> dict[str, int]:
-        """Cameras in STREAMOFF, and since when."""
+    def stopping(self) -> dict[str, tuple[str, int]]:
+        """Cameras that should come to rest: how each stands, in words, and since when."""
         found = {}
         for name, words in zip(self._cameras, self._board.all_cameras(), strict=True):
             if self.beaten and read_word(words[Of.WORD])[0] is Phase.STOPPING:
-                found[name] = words[Of.ENTERED_NS] or words[Of.SINCE_NS]
+                found[name] = "hung in STREAMOFF", words[Of.ENTERED_NS] or words[Of.SINCE_NS]
+            elif self.beaten and words[Of.DUE_NS]:  # asked to stop while it is being started, which has not ended yet
+                found[name] = "not come to rest", words[Of.ASKED_NS]
         return found
 
     def streaming(self) -> frozenset[str]:
-        """Cameras whose stream is on, or in STREAMOFF."""
+        """Cameras whose stream is on, in STREAMOFF, or may be on: a STREAMON that was told to stop has not ended."""
         on = (Phase.ARMED, Phase.STOPPING)
         pairs = zip(self._cameras, self._board.all_cameras(), strict=True)
-        return frozenset(name for name, words in pairs if self.beaten and read_word(words[Of.WORD])[0] in on)
+        return frozenset(
+            name for name, words in pairs if self.beaten and (words[Of.DUE_NS] or read_word(words[Of.WORD])[0] in on)
+        )
 
     def in_words(self) -> str:
         """The cameras' states: `camera top was armed, busy; camera side was prepared`."""

@@ -10,6 +10,7 @@ from capture.acting import LIMITS, ORDER, Theatre
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from agent.capture.board import Of
 from agent.capture.child import spawner
 from agent.capture.life import Ways
 from agent.capture.messages import (
@@ -331,6 +332,20 @@ def test_a_cancelled_camera_is_left_off_by_the_successor(stage):
 
 def steps(stage, number):
     return [message.step for message in stage.of(Progress) if message.re == number]
+
+
+def test_a_start_that_hangs_after_a_cancel_is_killed_like_a_hung_stop(stage):
+    stage.beat(NS_PER_S)
+    stage.phase(Phase.PREPARED)
+    words = stage.group.board.camera(0)
+    words[Of.ASKED_NS], words[Of.DUE_NS] = stage.now_ns, stage.now_ns + STOP_NS
+    cancel = stage.cancel()
+    stage.beat(STOP_NS - 1)
+    assert not stage.actors[0].killed
+    stage.beat(NS_PER_S)
+    assert stage.actors[0].killed
+    assert stage.answer(cancel).facts.cameras[0].steps == ("kill",)
+    assert "had not come to rest for" in stage.of(ProcessEnded)[0].cause
 
 
 def test_a_hung_stop_is_killed_after_its_limits_though_the_loop_turns(stage):

@@ -114,6 +114,13 @@ def test_json_has_every_call(cli, file):
     assert len({tick["trace_id"] for tick in ticks}) == 2
 
 
+def test_as_many_ticks_as_are_asked_for(cli, file):
+    path = file(SMALL.replace(", count: 2", ""))
+    for options, count in (((), 5), (("--ticks", "3"), 3)):
+        trace = cli("plan", "check", path, "--trace", "--json", *options).document["trace"]
+        assert [entry["tick"] for entry in trace if "tick" in entry] == list(range(count))
+
+
 def test_a_sensor_answers_in_lines(cli, file):
     out = cli("plan", "check", file(SMALL), "--trace", "--camera-like", "sensor").out
     assert "VIDIOC_S_EXT_CTRLS exposure=540\n" in out

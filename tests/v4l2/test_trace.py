@@ -9,7 +9,7 @@ import pytest
 from agent.capture.session import Session
 from agent.capture.settings import Settings
 from agent.kernel import PROT_READ
-from agent.simulation.bench import NICKNAME, simulated_kernel
+from agent.simulation.bench import FIRMWARE, NICKNAME, simulated_kernel
 from agent.simulation.clock import ManualClock
 from agent.v4l2 import uapi
 from agent.v4l2.buffers import MemoryKind
@@ -135,7 +135,11 @@ def test_text_and_wide_values(kernel, calls):
     with Node(kernel, UVC) as node:
         enumerate_controls(node)
         set_controls(node, {NICKNAME: "bench"})
-    assert texts(calls, "VIDIOC_S_EXT_CTRLS") == ["VIDIOC_S_EXT_CTRLS nickname='bench'"]
+        set_controls(node, {FIRMWARE: -(2**35) - 1})
+    assert texts(calls, "VIDIOC_S_EXT_CTRLS") == [
+        "VIDIOC_S_EXT_CTRLS nickname='bench'",
+        "VIDIOC_S_EXT_CTRLS firmware_word=-34359738369",
+    ]
 
 
 def test_an_integer_menu_and_a_bitmask(kernel, calls):
@@ -177,7 +181,9 @@ def test_a_descriptor_is_forgotten_when_it_is_closed(kernel, calls):
     again = kernel.open(SENSOR, os.O_RDWR)
     kernel.ioctl(again, uapi.VIDIOC_QUERYCAP.number, uapi.v4l2_capability())
     kernel.close(again)
-    assert [call.device for call in calls] == [UVC, UVC, SENSOR, SENSOR, SENSOR]
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        kernel.close(again)
+    assert [call.device for call in calls] == [UVC, UVC, SENSOR, SENSOR, SENSOR, f"fd {again}"]
 
 
 def test_looking_changes_nothing(kernel, simulated):
