@@ -26,7 +26,7 @@ _ROOM = 12
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One look at a run. `phase`: what goes on, in words; `ran_ns`: since the plans' start."""
+    """One look at a run. `phase`: what goes on, in words; `ran_ns`: since the plans' start, below zero before it."""
 
     phase: str
     ran_ns: int
@@ -146,10 +146,12 @@ def lateness_text(lateness: Histogram) -> str:
 
 
 def _render(moment: Moment, rows: int) -> RenderableType:
-    parts: list[RenderableType] = [Text(printable(moment.phase), style="bold")]
+    told = printable(moment.phase)
     if moment.ran_ns > 0:
-        parts = [Text(f"{printable(moment.phase)}, {moment.ran_ns / NS_PER_S:.1f} s", style="bold")]
-    parts.append(camera_table(moment.cameras))
+        told += f", {moment.ran_ns / NS_PER_S:.1f} s"
+    elif moment.ran_ns < 0:
+        told = f"the plans start in {-moment.ran_ns / NS_PER_S:.1f} s"
+    parts: list[RenderableType] = [Text(told, style="bold"), camera_table(moment.cameras)]
     if len(moment.plans):
         parts += [Text(""), plan_table(moment.plans, rows), Text(""), Text(lateness_text(moment.lateness))]
     return Group(*parts)

@@ -114,7 +114,9 @@ def test_a_camera_in_fault_is_told_and_the_others_go_on(cli, file):
     path = file([TOP, missing], "a: {camera: top, every: 50ms, count: 3}", "b: {camera: gone, every: 50ms, count: 3}")
     result = cli("plan", "run", path, "--simulate")
     assert result.code == 3
-    assert "camera gone: there is no device /dev/video7\n  `camera-agent devices` lists what is there\n" in result.err
+    told = "camera gone: there is no device /dev/video7\n  `camera-agent devices` lists what is there\n"
+    # once when it was seen, once as what the exit code stands for
+    assert result.err == f"{told}camera-agent: {told}"
     assert "3 (camera not ready)" in result.out
 
 
@@ -196,6 +198,16 @@ def test_the_table_is_on_the_terminal_only(file):
     assert "lateness P50" in shown
     assert "\x1b" not in out
     assert "all plans are finished" in out
+
+
+def test_nothing_but_the_document_with_json(file):
+    path = file([TOP], "a: {camera: top, every: 50ms, count: 2}")
+    ours, theirs = pty.openpty()
+    with start(path, "--json", stdout=subprocess.PIPE, stderr=theirs) as process:
+        os.close(theirs)
+        shown = read_terminal(ours)
+        document = json.load(process.stdout)
+    assert (shown, document["ended_by"]) == ("", "finished")
 
 
 def read_terminal(fd):
