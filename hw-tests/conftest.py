@@ -17,6 +17,7 @@ from description import CameraEntry, read_rig  # noqa: E402
 from leaks import no_leaks  # noqa: E402
 from nodes import KERNEL, find_vivid, set_by_name, set_defaults  # noqa: E402
 from uvc_camera import UvcCamera  # noqa: E402
+from vivid import QUEUES  # noqa: E402
 
 from agent.capture.settings import Settings  # noqa: E402
 from agent.units import NS_PER_S  # noqa: E402
@@ -29,6 +30,7 @@ _WITHOUT_RIG = "no rig: to run this, `make rig` (virtual), or --rig FILE (hw-tes
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rig", type=Path, help="the rig description (YAML); see hw-tests/rig.example.yaml")
+    parser.addoption("--long", action="store_true", help="everything as often as the issue says, however long it takes")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -88,6 +90,19 @@ def vivid_path(request: pytest.FixtureRequest) -> str:
     if not any(entry.vivid for entry in _entries(request.config)):
         pytest.skip(f"no vivid: {_WITHOUT_RIG}")
     return find_vivid(BufType.VIDEO_CAPTURE)
+
+
+@pytest.fixture
+def vivids(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """Both vivid nodes by kind, with stamps that can be believed."""
+    if not any(entry.vivid for entry in _entries(request.config)):
+        pytest.skip(f"no vivid: {_WITHOUT_RIG}")
+    paths = {kind: find_vivid(queue) for kind, queue in QUEUES.items()}
+    for path in paths.values():
+        set_by_name(path, "timestamp_source", "Start of Exposure")
+    yield paths
+    for path in paths.values():
+        set_by_name(path, "timestamp_source", "End of Frame")
 
 
 def _settings(entry: CameraEntry) -> Settings:

@@ -37,7 +37,7 @@ class Ways:
     find_usb_device: FindDevice = find_usb_device
     reset_usb_device: Resetter = UsbReset
     wedged_ns: int = 2 * NS_PER_S
-    starting_ns: int = 10 * NS_PER_S
+    starting_ns: int = 30 * NS_PER_S
     first_back_off_ns: int = NS_PER_S
     largest_back_off_ns: int = 30 * NS_PER_S
     quiet_ns: int = 60 * NS_PER_S

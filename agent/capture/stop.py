@@ -96,6 +96,8 @@ class StopThread:
     ) -> None:
         self.current: Stop | None = None
         self._camera, self._words, self._limits = camera, words, limits
+        # what a process left that died in a stop is not ours: the supervisor would kill us for it
+        words[Of.DUE_NS] = 0
         self._stopper, self._closer = helpers
         self._owner = owner
         self._session: Session | None = None

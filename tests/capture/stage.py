@@ -103,11 +103,11 @@ class HeldPublisher:
 class Stage:
     """A unit and everything around it; also what it tells the loop (`unit.Around`)."""
 
-    def __init__(self, publisher=None, limits=None, **camera):
+    def __init__(self, publisher=None, limits=None, board=None, **camera):
         self.clock = ManualClock()
         self.kernel = SimulatedKernel([uvc_profile()], clock=self.clock)
         (self.camera,) = self.kernel.cameras
-        self.board = make_board()
+        self.board = board or make_board()
         self.slow, self.stopper, self.closer = ManualHelper(), ManualHelper(), ManualHelper()
         self.watched = False
         self.changes = []

@@ -3,7 +3,7 @@
 import errno
 
 import pytest
-from capture.stage import Stage
+from capture.stage import Stage, make_board
 
 from agent.capture.board import Of
 from agent.capture.order import StageLimits
@@ -133,3 +133,10 @@ def test_an_unplugged_camera_has_stopped(stage):
     stage.cancel()
     stage.stopped()
     assert (stage.reports[0].was_on, stage.reports[0].error) == (True, "")
+
+
+def test_a_stop_that_a_dead_process_left_unfinished_is_not_the_successors():
+    board = make_board()
+    board.camera(0)[Of.DUE_NS] = 1
+    with Stage(board=board) as stage:
+        assert stage.unit.words[Of.DUE_NS] == 0
