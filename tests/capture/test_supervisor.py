@@ -206,7 +206,7 @@ def test_a_loop_that_turns_is_left_alone(stage):
 
 
 def test_a_process_has_longer_until_its_first_turn(stage):
-    stage.go(9900 * NS_PER_MS)
+    stage.go(29_900 * NS_PER_MS)
     assert not stage.actors[0].killed
     stage.go(600 * NS_PER_MS)
     assert stage.actors[0].killed
