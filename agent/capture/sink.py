@@ -17,7 +17,7 @@ from agent.v4l2.buffers import BufferPool
 from agent.v4l2.frame import Frame
 from agent.v4l2.uapi import BufType
 
-_START_NS = 10 * NS_PER_S
+_START_NS = 30 * NS_PER_S
 """A sink that is not ready by then is replaced: it has to load its libraries, on a machine that may be busy."""
 _STOP_NS = NS_PER_S
 
