@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from agent.errors import InputError
-from agent.schedule.plan import Plan, WhenBusy, Window
+from agent.schedule.plan import OnEdge, Plan, WhenBusy, Window
 from agent.units import format_duration
 
 PRIORITY_MAX = 100
@@ -159,6 +159,9 @@ def check_plan(plan: Plan, now_ns: int, frame_interval_ns: int | None) -> None:
     """
     _check_texts(plan)
     _check_numbers(plan)
+    if plan.on_edge is not None:
+        _check_edges(plan, plan.on_edge)
+        return
     check_period(plan, plan.period_ns, frame_interval_ns)
     for position, window in enumerate(plan.windows):
         _check_window(plan, position, window)
@@ -262,13 +265,30 @@ def _check_numbers(plan: Plan) -> None:
         raise _out_of_range(plan, "burst", plan.burst, "1 or more", "a tick takes at least one frame")
     if plan.count is not None and plan.count < 1:
         raise _out_of_range(plan, "count", plan.count, "1 or more", "leave it out for a plan without end")
-    if plan.period_ns is None and plan.count is not None and plan.count > 1:
+    if plan.period_ns is None and plan.on_edge is None and plan.count is not None and plan.count > 1:
         raise _out_of_range(plan, "count", plan.count, "1 for a plan without a period", "give it a period as well")
     check_priority(plan.name, plan.priority)
     if plan.when_busy is WhenBusy.CATCH_UP and not 1 <= plan.catch_up <= CATCH_UP_MAX:
         raise _out_of_range(
             plan, "catch_up", plan.catch_up, f"1 to {CATCH_UP_MAX}", "write how many of its ticks may wait"
         )
+
+
+def _check_edges(plan: Plan, edges: OnEdge) -> None:
+    """What an edge starts has no period and no windows."""
+    if edges.divider < 1:
+        raise _out_of_range(plan, "divider", edges.divider, "1 or more", "1 takes every edge, 2 every other one")
+    if edges.distance_ns < 0:
+        raise _out_of_range(plan, "distance_ns", edges.distance_ns, "0 or more", "0 takes edges however close")
+    for key, value in (("period_ns", plan.period_ns), ("windows", plan.windows or None)):
+        if value is not None:
+            raise PlanError(
+                f"plan {plan.name} starts on edges, and has {key} as well",
+                hint="leave one of them away: its instants come from outside",
+                plan=plan.name,
+                key=key,
+                allowed="none",
+            )
 
 
 def _check_window(plan: Plan, position: int, window: Window) -> None:

@@ -29,11 +29,23 @@ class Window:
     every_ns: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class OnEdge:
+    """Ticks come from outside, one for every `divider`-th edge of an input line (mission row E1: external starts).
+
+    An edge less than `distance_ns` after the last one that counted does not count.
+    """
+
+    divider: int = 1
+    distance_ns: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """One plan. Instants are `start_ns + k * period_ns`, integer nanoseconds of CLOCK_MONOTONIC, for ever exact.
 
-    `period_ns`: None for a one-shot. `count`: ticks in all, None for no end. `burst`: consecutive frames a tick.
+    `camera`: the name of a camera, or of a group: then a tick is a set, a shot of each of its cameras.
+    `period_ns`: None for a one-shot. `on_edge`: its instants are edges instead; then there is no period. `count`: ticks in all, None for no end. `burst`: consecutive frames a tick.
     `windows`: none means always. `priority`: higher goes first among ticks that are due. `client`: who asked, for
     quotas.
     """
@@ -49,3 +61,4 @@ class Plan:
     catch_up: int = 0
     priority: int = 0
     client: str = ""
+    on_edge: OnEdge | None = None

@@ -95,7 +95,7 @@ class Run:
         self.instants = Instants.of(plan)
         self.priority = plan.priority
         self.burst = plan.burst
-        self.limit = 1 if plan.period_ns is None else plan.count or 0
+        self.limit = 1 if plan.period_ns is None and plan.on_edge is None else plan.count or 0
         self.number = 0
         self.entry = 0
         self.queued = 0
@@ -118,6 +118,11 @@ class Run:
         return self.phase in (OUT, SHOT)
 
     @property
+    def timed(self) -> bool:
+        """Whether its next instant is in the timetable: it has one, and it does not come from outside."""
+        return not self.over and self.plan.on_edge is None
+
+    @property
     def period_ns(self) -> int | None:
         """The period of now; None for a one-shot."""
         return self.instants.period_ns
@@ -125,7 +130,7 @@ class Run:
     @property
     def next_ns(self) -> int | None:
         """The next instant that was not looked at yet; None when there is none."""
-        return None if self.over or self.state is not State.RUNNING else self.entry >> SLOT_BITS
+        return self.entry >> SLOT_BITS if self.timed and self.state is State.RUNNING else None
 
     @property
     def left(self) -> int:

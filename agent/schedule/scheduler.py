@@ -131,10 +131,10 @@ class Scheduler(Turns):
         waiting = run.phase is QUEUED
         if waiting:
             self._lanes.dequeue(run)
-        if not run.over:
+        if run.timed:
             self._lanes.remove(run)
         run.priority = self._words[run.index + PRIORITY] = priority
-        if not run.over:
+        if run.timed:
             self._lanes.add(run, run.entry >> SLOT_BITS)
         if waiting and run.backlog:
             self._lanes.enqueue(run, run.backlog[0][1])
@@ -168,6 +168,9 @@ class Scheduler(Turns):
         words, plan = self._words, run.plan
         run.trace_base = words[run.index + TRACE_BASE]
         words[run.index + PRIORITY] = plan.priority
+        if plan.on_edge is not None:
+            words[run.index + STATE] = State.RUNNING
+            return run
         run.set_instants(Instants.of(plan))
         first_ns = run.instants.first_at_or_after(plan.start_ns)
         if first_ns is None:
@@ -185,6 +188,11 @@ class Scheduler(Turns):
         run.priority = self._words[run.index + PRIORITY]
         run.late_max_ns, run.took_max_ns = account.late_max_ns, account.took_max_ns
         run.number = account.ticks
+        if plan.on_edge is not None:
+            run.over = run.number == run.limit
+            if run.over:
+                self._finish(run)
+            return
         next_ns = None
         if run.left:
             next_ns = run.instants.later(grid.at_ns, account.ticks - grid.number)
@@ -200,7 +208,7 @@ class Scheduler(Turns):
             self._lanes.add(run, next_ns)
 
     def _cancel(self, run: Run, now_ns: int) -> None:
-        if not run.over:
+        if run.timed:
             if run.entry <= last_entry(now_ns):
                 self._cancel_passed(run, now_ns)
             self._lanes.remove(run)

@@ -83,6 +83,22 @@ class Turns:
                 ticks.append(tick)
         return ticks
 
+    def edge(self, run: Run, at_ns: int) -> Tick | None:
+        """An edge that counts came at `at_ns`, for a plan whose instants are edges. None: its policy settles it.
+
+        The tick must end as those of `due`. A plan that is over or cancelled takes no more edges.
+        """
+        if run.over or run.state is not State.RUNNING:
+            return None
+        words, index, number = self._words, run.index, run.number
+        run.over = number + 1 == run.limit
+        run.number = words[index + TICKS] = number + 1
+        words[index + LAST_NS] = at_ns
+        taken = deal(run, words, number, at_ns, Passed(1, at_ns, None))
+        if taken is None:
+            return None
+        return self._give_out(run, *taken)
+
     def fired(self, tick: Tick, now_ns: int) -> bool:
         """It goes to its camera. False: its plan was cancelled since `due` gave it out, and it must not go.
 
@@ -170,7 +186,7 @@ class Turns:
 
     def _look_at_all(self, run: Run, now_ns: int) -> None:
         """As `_look`, when it is not the turn of this plan: what is to be given out waits for it."""
-        if run.over or run.entry > last_entry(now_ns):
+        if not run.timed or run.entry > last_entry(now_ns):
             return
         taken = self._look(run, now_ns)
         if taken is not None:
