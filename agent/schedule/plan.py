@@ -44,9 +44,10 @@ class OnEdge:
 class Plan:
     """One plan. Instants are `start_ns + k * period_ns`, integer nanoseconds of CLOCK_MONOTONIC, for ever exact.
 
-    `camera`: the name of a camera, or of a group: then a tick is a set, a shot of each of its cameras.
-    `period_ns`: None for a one-shot. `on_edge`: its instants are edges instead; then there is no period. `count`: ticks in all, None for no end. `burst`: consecutive frames a tick.
-    `windows`: none means always. `priority`: higher goes first among ticks that are due. `client`: who asked, for
+    `camera`: the name of a camera, or of a group: then a tick is a set, a shot of each of its cameras. `period_ns`:
+    None for a one-shot. `on_edge`: its instants are edges instead, and it has no period. `count`: ticks in all, None
+    for no end. `burst`: consecutive frames a tick. `windows`: none means always. `priority`: higher goes first among
+    ticks that are due. `client`: who asked, for
     quotas.
     """
 
