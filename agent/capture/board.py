@@ -1,7 +1,7 @@
 """The shared page of a capture process: what it writes and anybody reads, without a lock or a message (row H1).
 
-Words of 64 bits: a header, the cameras, the histogram of lateness, the accounts of the plans, the ring of ticks. The
-capture process is the only writer; the page belongs to the supervisor and outlives a process that died, so that the
+Words of 64 bits: a header, the cameras, the histogram of lateness, one of trigger delays for each camera, the accounts
+of the plans, the ring of ticks, the ring of pulses. The capture process is the only writer; the page belongs to the supervisor and outlives a process that died, so that the
 accounts go on in the next one.
 """
 
@@ -15,11 +15,12 @@ from agent.schedule.account import PLAN_WORDS
 from agent.schedule.histogram import Histogram
 from agent.schedule.ring import Ring
 
-_MAGIC = 0x0063_616D_6572_6133
+_MAGIC = 0x0063_616D_6572_6134
 """Changes with the layout: a reader of another version refuses the page."""
 _HEADER_WORDS = 32
 _CAMERA_WORDS = 32
 _RING_RECORDS = 16_384
+_PULSE_RECORDS = 8_192
 
 
 class Head(enum.IntEnum):
@@ -38,6 +39,19 @@ class Head(enum.IntEnum):
     EVENTS_DROPPED = 8
     """Events that were not told because the parent reads too slowly."""
     LONGEST_TURN_NS = 9
+    PULSES = 10
+    """Pulses of the group's trigger: fired, or seen on its input."""
+    EDGES = 11
+    """Edges of the group's input that were read, EDGES_LOST those that the kernel dropped."""
+    EDGES_LOST = 12
+    STOPPED_NS = 13
+    """Since when the emergency stop is latched; 0 while it is not. It outlives the process."""
+    SETS = 14
+    """Frame sets that are whole, and SETS_INCOMPLETE those that are not."""
+    SETS_INCOMPLETE = 15
+    SKEW_NS = 16
+    """Between the first and the last start of exposure in the last whole set, and in the worst."""
+    SKEW_MAX_NS = 17
 
 
 class Of(enum.IntEnum):
@@ -68,6 +82,27 @@ class Of(enum.IntEnum):
     DUE_NS = 15
     """By when a stop that was asked for should be done, closing the node included; past it the supervisor kills the
     process. 0: no stop is asked for."""
+    PULSES = 16
+    """Pulses of the trigger since the process before began; each ends in one of the five that follow, or is open."""
+    MATCHED = 17
+    MISSED = 18
+    LATE = 19
+    AMBIGUOUS = 20
+    """Pulses that more than one frame, or a frame that more than one pulse would explain."""
+    SPURIOUS = 21
+    """Frames that no pulse explains: ghosts."""
+    AMBIGUOUS_FRAMES = 22
+    RELOCKS = 23
+    """How often the pairing was shifted, and locked again."""
+    OUT_OF_BUDGET = 24
+    """Delays from trigger to start beyond the budget, by more than is uncertain."""
+    RESIDUAL_NS = 25
+    """The start of exposure less the expected one: of the last match, the earliest and the latest."""
+    RESIDUAL_MIN_NS = 26
+    RESIDUAL_MAX_NS = 27
+    STROBES = 28
+    """Edges of its strobe line that followed a pulse, and the delay of the last."""
+    STROBE_NS = 29
 
 
 class PageForeign(AgentError):
@@ -92,11 +127,13 @@ class Board:
         parts = _parts(self.cameras, self.capacity)
         if len(words) < parts[-1]:
             raise PageForeign("this shared page is cut short", hint="restart the capture process")
-        cameras, lateness, plans, ring, _ = parts
+        cameras, lateness, delays, plans, ring, pulses, end = parts
         self._camera_words = words[cameras:lateness]
-        self.lateness = Histogram(words[lateness:plans])
+        self.lateness = Histogram(words[lateness:delays])
+        self._delay_words = words[delays:plans]
         self.plans = words[plans:ring]
-        self.ring = words[ring : parts[-1]]
+        self.ring = words[ring:pulses]
+        self.pulses = words[pulses:end]
 
     @staticmethod
     def words_for(cameras: int, capacity: int) -> int:
@@ -114,6 +151,10 @@ class Board:
         """The words of the camera at `place` of its group's order, to be read by `Of`."""
         return self._camera_words[place * _CAMERA_WORDS : (place + 1) * _CAMERA_WORDS]
 
+    def delays(self, place: int) -> Histogram:
+        """From trigger to start of exposure, of the camera at `place`."""
+        return Histogram(self._delay_words[place * Histogram.WORDS : (place + 1) * Histogram.WORDS])
+
     def all_cameras(self) -> Iterator[memoryview]:
         """The words of each camera in order."""
         return (self.camera(place) for place in range(self.cameras))
@@ -121,14 +162,18 @@ class Board:
     def release(self) -> None:
         """Let go of the views, so that the page can be unmapped."""
         self._camera_words.release()
+        self._delay_words.release()
+        self.pulses.release()
         self.lateness.words.release()
         self.plans.release()
         self.ring.release()
 
 
-def _parts(cameras: int, capacity: int) -> tuple[int, int, int, int, int]:
-    """Where cameras, lateness, plans and ring begin, and where the page ends."""
+def _parts(cameras: int, capacity: int) -> tuple[int, int, int, int, int, int, int]:
+    """Where cameras, lateness, delays, plans, ring and pulses begin, and where the page ends."""
     lateness = _HEADER_WORDS + cameras * _CAMERA_WORDS
-    plans = lateness + Histogram.WORDS
+    delays = lateness + Histogram.WORDS
+    plans = delays + cameras * Histogram.WORDS
     ring = plans + capacity * PLAN_WORDS
-    return _HEADER_WORDS, lateness, plans, ring, ring + Ring.words_for(_RING_RECORDS)
+    pulses = ring + Ring.words_for(_RING_RECORDS)
+    return _HEADER_WORDS, lateness, delays, plans, ring, pulses, pulses + Ring.words_for(_PULSE_RECORDS)

@@ -71,22 +71,22 @@ class Cancelling:
     def plan(self, cancel: m.Cancel) -> Ended:
         """One plan, and its camera when no other plan wants that. Raises PlanUnknown."""
         run = self._scheduler.run(cancel.name)
-        unit = self._units[run.plan.camera]
+        cameras = self._plans.cameras_of(run.plan)
         if run.state is not State.RUNNING:
-            return self._plan_again(cancel, run, unit)
-        is_alone = all(other is run for other in self._scheduler.runs(unit.name))
+            return self._plan_again(cancel, run, [self._units[name] for name in cameras])
+        others = self._wanted_by(other for other in self._scheduler.runs() if other is not run)
         what = _What(
             self._plans.end_plan(run, cancel.by),
-            [unit] if is_alone else [],
+            [self._units[name] for name in cameras if name not in others],
             lambda: int(self._scheduler.cancel(cancel.name, self._now_ns())),
             lambda tick: tick.run is run,
-            () if is_alone else (unit.name,),
+            tuple(name for name in cameras if name in others),
         )
         self._answer_later(cancel, what)
         return what.ended
 
     def camera(self, cancel: m.Cancel, unit: CameraUnit) -> Ended:
-        """A camera and all its plans."""
+        """A camera and all its plans. Sets of its group go on as soon as it is started again, and are skipped till then."""
         ended = self._plans.end_camera(unit.name, cancel.by)
         end = lambda: self._scheduler.cancel_all(self._now_ns(), camera=unit.name)  # noqa: E731
         self._answer_later(cancel, _What(ended, [unit], end))
@@ -95,8 +95,8 @@ class Cancelling:
     def client(self, cancel: m.Cancel) -> Ended:
         """All plans of a client, and the cameras that nobody else wants."""
         client, runs = cancel.name, self._scheduler.runs()
-        ours = {run.plan.camera for run in runs if run.plan.client == client}
-        others = {run.plan.camera for run in runs if run.plan.client != client}
+        ours = self._wanted_by(run for run in runs if run.plan.client == client)
+        others = self._wanted_by(run for run in runs if run.plan.client != client)
         what = _What(
             self._plans.end_client(client, cancel.by),
             [unit for name, unit in self._units.items() if name in ours - others],
@@ -115,11 +115,16 @@ class Cancelling:
         self._answer_later(command, what, then)
         return ended
 
-    def _plan_again(self, cancel: m.Cancel, run: Run, unit: CameraUnit) -> Ended:
+    def _wanted_by(self, runs: Iterable[Run]) -> set[str]:
+        """The cameras that these plans want."""
+        return {name for run in runs for name in self._plans.cameras_of(run.plan)}
+
+    def _plan_again(self, cancel: m.Cancel, run: Run, units: Sequence[CameraUnit]) -> Ended:
         """It had ended before: nothing is changed, and answered when the stop under way for it is over."""
         gathering = _Gathering()
-        gathering.expect()
-        unit.join_stop(self._waiter(cancel.id, gathering))
+        for unit in units:
+            gathering.expect()
+            unit.join_stop(self._waiter(cancel.id, gathering))
         unit_reports = gathering.reports
         cause = self._plans.cause(run)
 

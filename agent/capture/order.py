@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 from agent.capture.settings import Settings
 from agent.capture.sink_process import SinkOrder
+from agent.capture.trigger_order import StopOrder, StrobeOrder, TriggerOrder
 from agent.schedule.plan import Plan
 from agent.schedule.quota import Limit
+from agent.trigger.budget import Budget
 from agent.units import NS_PER_MS, NS_PER_S
 
 
@@ -50,7 +52,8 @@ class Realtime:
 class CameraOrder:
     """One camera of a group. `path`: today's node. `focus_once`: run its autofocus before the first tick.
 
-    `usb_reset`: reset its USB device when nothing else ends a hung stop.
+    `usb_reset`: reset its USB device when nothing else ends a hung stop. `budget`: it is triggered, and this is when the
+    frame of a pulse is expected; None: it runs free, whatever its group does. `strobe`: where its strobe is wired to.
     """
 
     name: str
@@ -58,6 +61,8 @@ class CameraOrder:
     settings: Settings = field(default_factory=Settings)
     focus_once: bool = False
     usb_reset: bool = False
+    budget: Budget | None = None
+    strobe: StrobeOrder | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +80,8 @@ class GroupOrder:
 
     `quotas`: limits by bucket, `agent`, `camera/NAME`, `client/NAME`. `run_id`: 64 bits that all trace ids of this
     run begin with. `plan_capacity`: how many plans it can hold at once. `ageing_ns`: a tick that has waited this long
-    counts as one step of priority more. `sink`: where stored frames go; None: nothing is stored.
+    counts as one step of priority more. `sink`: where stored frames go; None: nothing is stored. `trigger`: what its
+    triggered cameras are fired by, or its plans are started by. `emergency_stop`: the line that stops everything.
     """
 
     name: str
@@ -87,3 +93,5 @@ class GroupOrder:
     plan_capacity: int = 1024
     ageing_ns: int = NS_PER_S
     sink: SinkOrder | None = None
+    trigger: TriggerOrder | None = None
+    emergency_stop: StopOrder | None = None

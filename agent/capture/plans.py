@@ -6,20 +6,22 @@ below; what is started afterwards gets new ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from agent.capture import tick_log
-from agent.capture.board import Board
+from agent.capture.board import Board, Head
 from agent.capture.order import GroupOrder, PlanOrder
 from agent.capture.process_messages import Adopted
 from agent.capture.quotas import Quotas, Toll
-from agent.capture.requests import Request
+from agent.capture.requests import FrameSet, Request
+from agent.capture.takers import Taker
 from agent.capture.tick_log import End
 from agent.capture.unit import CameraUnit
 from agent.clock import ReadClock
 from agent.errors import InputError
 from agent.schedule.account import Refusal, State
+from agent.schedule.edges import EdgeGate
 from agent.schedule.plan import Plan
 from agent.schedule.quota import check_limit
 from agent.schedule.requests import trace_id
@@ -37,6 +39,10 @@ _REFUSED = {
 }
 
 
+MakeTaker = Callable[[Plan], Taker]
+"""What takes the ticks of a plan."""
+
+
 class CameraUnknown(InputError):
     """No camera of this name is in the group. Details: camera, allowed."""
 
@@ -46,7 +52,7 @@ class CameraUnknown(InputError):
 class _Target(NamedTuple):
     """What a plan's ticks go to."""
 
-    unit: CameraUnit
+    taker: Taker
     toll: Toll
     stores: bool
 
@@ -55,12 +61,21 @@ class Plans:
     """Owned by the loop; `units` is the loop's, and may be filled after this was made."""
 
     def __init__(
-        self, order: GroupOrder, board: Board, units: Mapping[str, CameraUnit], quotas: Quotas, now_ns: ReadClock
+        self,
+        order: GroupOrder,
+        board: Board,
+        units: Mapping[str, CameraUnit],
+        quotas: Quotas,
+        now_ns: ReadClock,
+        make_taker: MakeTaker,
     ) -> None:
         self.scheduler = Scheduler(board.plans, capacity=board.capacity, ageing_ns=order.ageing_ns)
         self._order, self._units, self._quotas, self._now_ns = order, units, quotas, now_ns
         self._ring = Ring(board.ring, FENCE)
         self._count_late = board.lateness.add
+        self._words = board.words
+        self._make_taker = make_taker
+        self._edges: dict[Run, EdgeGate] = {}
         self._targets: list[_Target | None] = [None] * board.capacity
         self._scopes: list[tuple[Run, Scope] | None] = [None] * board.capacity
         self._group = Scope(f"group {order.name}")
@@ -74,8 +89,8 @@ class Plans:
         if target is None:
             return
         now_ns = self._now_ns()
-        unit = target.unit
-        if not unit.armed:
+        taker = target.taker
+        if not taker.armed:
             self._log(tick, End.NOT_READY, now_ns)
             self.scheduler.not_ready(tick)
             return
@@ -87,10 +102,27 @@ class Plans:
                 return
         if self.scheduler.fired(tick, now_ns):
             self._count_late(now_ns - tick.due_ns)
-            unit.want(tick, target.stores)
+            taker.want(tick, target.stores)
+
+    def on_edge(self, at_ns: int) -> None:
+        """An edge of the group's input, at `at_ns` by the kernel's clock: plans that start on edges have a tick."""
+        over = [run for run in self._edges if run.state is not State.RUNNING]
+        for run in over:
+            del self._edges[run]
+        for run, gate in self._edges.items():
+            if gate.admit(at_ns):
+                tick = self.scheduler.edge(run, at_ns)
+                if tick is not None:
+                    self.fire(tick)
 
     def ended(self, request: Request, now_ns: int) -> None:
-        """A request ended: count it, and write its record."""
+        """A request ended: count it, and write its record. That of a set ends with its last camera's."""
+        if request.set is not None:
+            whole = request.set.joined(request)
+            if whole is None:
+                return
+            self._count_set(request.set, whole.end)
+            request = whole
         tick, end = request.tick, request.end
         if end is None:
             end = End.DELIVERED
@@ -111,6 +143,15 @@ class Plans:
             request.sequence,
             request.operator_ns,
         )
+
+    def _count_set(self, joined: FrameSet, end: End | None) -> None:
+        words = self._words
+        if end is not None:
+            words[Head.SETS_INCOMPLETE] += 1
+            return
+        words[Head.SETS] += 1
+        words[Head.SKEW_NS] = skew_ns = joined.skew_ns
+        words[Head.SKEW_MAX_NS] = max(words[Head.SKEW_MAX_NS], skew_ns)
 
     def trace(self, tick: Tick) -> str:
         """The trace id of a tick."""
@@ -133,10 +174,14 @@ class Plans:
             run = self.scheduler.add(order.plan, now_ns)
             self._aim(order, run, self._quotas.toll(order, run.slot, now_ns))
             slots[order.plan.name] = run.slot
-        for name in {order.plan.camera for order in orders}:
+        for name in {name for order in orders for name in self.cameras_of(order.plan)}:
             if not self._units[name].wanted:
                 self._units[name].start()
         return slots
+
+    def cameras_of(self, plan: Plan) -> tuple[str, ...]:
+        """The cameras a plan wants: its own, or all of the group."""
+        return (plan.camera,) if plan.camera in self._units else tuple(self._units)
 
     def adopt(self, all_adopted: Iterable[Adopted]) -> None:
         """Go on with the plans of a process that died."""
@@ -158,7 +203,14 @@ class Plans:
         self.scheduler.check([order.plan for order in orders], now_ns)
 
     def _check_camera(self, plan: Plan) -> None:
-        if plan.camera not in self._units:
+        if plan.on_edge is not None and (self._order.trigger is None or not self._order.trigger.has_edges):
+            raise InputError(
+                f"plan {plan.name} starts on edges, and group {self._order.name} has no input line",
+                hint="give the group's trigger an input, or the plan a period",
+                plan=plan.name,
+                key="on_edge",
+            )
+        if plan.camera not in self._units and plan.camera != self._order.name:
             raise CameraUnknown(
                 f"plan {plan.name}: there is no camera {plan.camera!r} in this group",
                 hint=f"its cameras are {', '.join(self._units)}",
@@ -168,8 +220,10 @@ class Plans:
 
     def _aim(self, order: PlanOrder, run: Run, toll: Toll) -> None:
         plan = order.plan
-        self._targets[run.slot] = _Target(self._units[plan.camera], toll, order.store)
-        self._scopes[run.slot] = run, Scope(f"plan {plan.name}", self._cameras[plan.camera])
+        self._targets[run.slot] = _Target(self._make_taker(plan), toll, order.store)
+        self._scopes[run.slot] = run, Scope(f"plan {plan.name}", self._cameras.get(plan.camera, self._group))
+        if plan.on_edge is not None:
+            self._edges[run] = EdgeGate(plan.on_edge)
 
     # -- ends -----------------------------------------------------------------------------------------------------
 

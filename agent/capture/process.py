@@ -24,6 +24,7 @@ from agent.clock import monotonic_ns
 from agent.errors import AgentError, InputError
 from agent.kernel import Kernel
 from agent.shared import Page
+from agent.trigger.lines import Lines
 from agent.units import NS_PER_MS, NS_PER_S
 
 EX_SOFTWARE = 70
@@ -53,12 +54,13 @@ class Equipment(NamedTuple):
     channel: Channel
     board: Board
     quotas: Quotas
+    lines: Lines
 
 
 MakeLoop = Callable[[Equipment], Loop]
 
 
-def serve(kernel: Kernel, inherited: Inherited, make_loop: MakeLoop) -> int:
+def serve(kernel: Kernel, lines: Lines, inherited: Inherited, make_loop: MakeLoop) -> int:
     """Be a capture process on the inherited descriptors; returns its exit status.
 
     An error is the last message on the command socket before everything is stopped: the parent then knows the first
@@ -72,7 +74,7 @@ def serve(kernel: Kernel, inherited: Inherited, make_loop: MakeLoop) -> int:
             os.set_inheritable(fd, False)
         inbox = resources.enter_context(Inbox(channel))
         try:
-            return _work(kernel, inherited, channel, inbox, make_loop)
+            return _work(kernel, lines, inherited, channel, inbox, make_loop)
         except AgentError as error:
             return error.exit_code
         except BaseException as error:
@@ -129,7 +131,9 @@ def failed(error: BaseException) -> Failed:
     )
 
 
-def _work(kernel: Kernel, inherited: Inherited, channel: Channel, inbox: Inbox, make_loop: MakeLoop) -> int:
+def _work(
+    kernel: Kernel, lines: Lines, inherited: Inherited, channel: Channel, inbox: Inbox, make_loop: MakeLoop
+) -> int:
     with ExitStack() as running:
         try:
             assignment = inbox.first()
@@ -139,7 +143,7 @@ def _work(kernel: Kernel, inherited: Inherited, channel: Channel, inbox: Inbox, 
             board = Board(running.enter_context(Page.attach_writer(inherited.page)).words)
             running.callback(board.release)
             quotas = open_quotas(inherited.quotas, assignment, running)
-            loop = make_loop(Equipment(kernel, assignment, inbox, channel, board, quotas))
+            loop = make_loop(Equipment(kernel, assignment, inbox, channel, board, quotas, lines))
             running.callback(loop.release)
             # what lives now lives to the end: no collection looks at it again
             gc.collect()

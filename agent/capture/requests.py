@@ -24,7 +24,9 @@ Choice = Callable[[Tick], bool]
 class Request:
     """A fired tick on its way: `wanted` frames still to come, `out` lent and not back yet.
 
-    `since_ns`: when its last frame came, or it was fired. `end`: why it ends without what it wanted; None: it does not.
+    `since_ns`: when its last frame came, or it was fired. `pulse`: the number of the trigger pulse whose frame it takes
+    next; None: the first frame exposed from its instant on. `began_ns`: when the exposure of its last frame began. `set`:
+    the frame set it belongs to. `end`: why it ends without what it wanted; None: it does not.
     """
 
     tick: Tick
@@ -38,6 +40,9 @@ class Request:
     bytes: int = 0
     sequence: int = -1
     operator_ns: int = 0
+    pulse: int | None = None
+    began_ns: int = 0
+    set: FrameSet | None = None
     end: End | None = None
 
     def spoil(self, end: End) -> None:
@@ -45,6 +50,42 @@ class Request:
         self.wanted = 0
         if self.end is None:
             self.end = end
+
+
+class FrameSet:
+    """One tick that wants a shot of each camera of a group: it ends when the last of them has (mission row E6)."""
+
+    def __init__(self, members: int) -> None:
+        self._open = members
+        self._ended: list[Request] = []
+
+    def joined(self, request: Request) -> Request | None:
+        """The request of one camera ended; all of them as one when it was the last.
+
+        It fails as they failed where all did so alike; `INCOMPLETE` where some have their frames. `skew_ns` is known
+        then.
+        """
+        self._ended.append(request)
+        self._open -= 1
+        if self._open:
+            return None
+        first, ends = self._ended[0], {each.end for each in self._ended}
+        end = next(iter(ends)) if len(ends) == 1 else End.INCOMPLETE
+        whole = Request(first.tick, first.due_ns, first.fired_ns, 0, first.stores, pulse=first.pulse, end=end)
+        whole.sequence = first.sequence
+        for each in self._ended:
+            whole.frames += each.frames
+            whole.bytes += each.bytes
+            whole.operator_ns += each.operator_ns
+        if End.SHOT_CANCELLED in ends:
+            whole.end = End.SHOT_CANCELLED
+        return whole
+
+    @property
+    def skew_ns(self) -> int:
+        """Between the first and the last start of exposure, of their last frames."""
+        began_ns = [each.began_ns for each in self._ended]
+        return max(began_ns) - min(began_ns)
 
 
 class Told(Protocol):
@@ -85,6 +126,7 @@ class Requests:
         self.waiting: deque[Request] = deque()
         self._name, self._words, self._publisher = name, words, publisher
         self._told, self._now_ns = told, now_ns
+        self._pulse = -1
         self._lent: dict[int, Lent] = {}
         self._awaited: list[_Awaited] = []
 
@@ -98,14 +140,23 @@ class Requests:
         """When `check` should be called next."""
         return min(awaited.until_ns for awaited in self._awaited) if self._awaited else None
 
-    def add(self, tick: Tick, stores: bool) -> None:
-        """A fired tick waits for the first frames exposed from its instant on."""
-        self.waiting.append(Request(tick, tick.due_ns, tick.fired_ns, tick.wanted, stores, tick.fired_ns))
+    def add(self, tick: Tick, stores: bool, pulse: int | None = None, set_: FrameSet | None = None) -> None:
+        """A fired tick waits for the first frames exposed from its instant on, or of trigger pulses from `pulse` on."""
+        since_ns = tick.fired_ns
+        self.waiting.append(
+            Request(tick, tick.due_ns, tick.fired_ns, tick.wanted, stores, since_ns, pulse=pulse, set=set_)
+        )
 
-    def offer(self, session: Session, shot: Shot, limit_ns: int) -> bool:
-        """Give a good frame to all who want it; True: it is lent, `limit_ns` long at most. False: nobody has it."""
+    def offer(self, session: Session, shot: Shot, limit_ns: int, pulse: int | None = None) -> bool:
+        """Give a good frame to all who want it; True: it is lent, `limit_ns` long at most. False: nobody has it.
+
+        `pulse`: the trigger pulse that it is of; None for a camera that runs free.
+        """
         began_ns = session.began_ns(shot.frame, shot.exposure_ns)
-        takers = [request for request in self.waiting if request.due_ns <= began_ns]
+        if pulse is None:
+            takers = [request for request in self.waiting if request.due_ns <= began_ns]
+        else:
+            takers = [request for request in self.waiting if request.pulse == pulse]
         if not takers:
             return False
         now_ns = self._now_ns()
@@ -119,6 +170,9 @@ class Requests:
             request.bytes += frame.size_bytes
             request.sequence = frame.sequence
             request.since_ns = now_ns
+            request.began_ns = began_ns
+            if pulse is not None:
+                request.pulse = pulse + 1
         storing = [request for request in takers if request.stores]
         lent = bool(storing) and self._lend(session, shot, storing, limit_ns)
         if storing and not lent:
@@ -147,9 +201,38 @@ class Requests:
             request.spoil(end)
         self._settle(chosen)
 
+    def pulsed(self, pulse: int, now_ns: int) -> None:
+        """The trigger pulse of this number came: who waits for it waits for a frame from now on, within a limit."""
+        self._pulse = pulse
+        for request in self.waiting:
+            if request.pulse == pulse:
+                request.since_ns = now_ns
+
+    def unmatched(self, pulse: int) -> None:
+        """No frame is surely of this pulse, and none will be."""
+        chosen = [request for request in self.waiting if request.pulse == pulse]
+        for request in chosen:
+            request.spoil(End.NO_MATCH)
+        self._settle(chosen)
+
+    def without_pulse(self, first: int) -> None:
+        """Pulses from this number on are not fired: their requests end."""
+        chosen = [request for request in self.waiting if request.pulse is not None and request.pulse >= first]
+        for request in chosen:
+            request.spoil(End.NO_PULSE)
+        self._settle(chosen)
+
+    def oldest_ns(self) -> int | None:
+        """Since when the first of those waits that can expect a frame: that no trigger came yet is no fault (E4)."""
+        if self.waiting and self.waiting[0].pulse is None:
+            return self.waiting[0].since_ns
+        return min((request.since_ns for request in self.waiting if self._expects(request)), default=None)
+
     def give_up_late(self, fired_before_ns: int) -> None:
-        """End those that had no frame since then."""
-        late = [request for request in self.waiting if request.since_ns <= fired_before_ns]
+        """End those that had no frame since then, and could expect one."""
+        late = [
+            request for request in self.waiting if request.since_ns <= fired_before_ns and self._expects(request)
+        ]
         for request in late:
             request.spoil(End.NO_FRAME)
         self._settle(late)
@@ -174,6 +257,9 @@ class Requests:
     def check(self, now_ns: int) -> None:
         """Whoever has waited too long for frames to come back waits no more."""
         self._answer([awaited for awaited in self._awaited if now_ns >= awaited.until_ns])
+
+    def _expects(self, request: Request) -> bool:
+        return request.pulse is None or request.pulse <= self._pulse
 
     def _lend(self, session: Session, shot: Shot, storing: list[Request], limit_ns: int) -> bool:
         traces = [self._told.trace(request.tick) for request in storing]

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import select
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from agent.capture.board import Of
 from agent.capture.order import CameraOrder, StageLimits
+from agent.capture.pairing import Pairing
 from agent.capture.publish import Returned
-from agent.capture.requests import Choice, Requests
+from agent.capture.requests import Choice, FrameSet, Requests
 from agent.capture.session import Session, Shot
 from agent.capture.state_word import Phase, StateWord, Step
 from agent.capture.tick_log import End
+from agent.clock import ReadClock
 from agent.errors import AgentError, DeviceError, StreamFault
 from agent.schedule.run import Tick
 
 _FRAMES_A_TURN = 8
+_UNANSWERED = 3
+"""Pulses in a row without a frame of their own, after which a triggered stream is started anew."""
 
 
 class Serving(ABC):
@@ -25,14 +29,18 @@ class Serving(ABC):
     `session` is the loop's own: None while a thread has it to start it.
     """
 
-    def __init__(self, order: CameraOrder, limits: StageLimits, words: memoryview, word: StateWord) -> None:
+    def __init__(
+        self, order: CameraOrder, limits: StageLimits, words: memoryview, word: StateWord, now_ns: ReadClock
+    ) -> None:
         self.order = order
         self.name = order.name
         self.words = words
         self.word = word
         self.session: Session | None = None
         self.requests: Requests
-        self._limits = limits
+        self.pairing: Pairing | None = None
+        """Its frames and the pulses of its trigger; None while it runs free."""
+        self._limits, self._now_ns = limits, now_ns
         self._limit_ns = limits.encode_ns
         self._last_frame_ns = 0
         self._kept: list[tuple[Session, Shot]] = []
@@ -48,11 +56,25 @@ class Serving(ABC):
         """Frames that are out."""
         return self.requests.lent
 
-    def want(self, tick: Tick, stores: bool) -> None:
-        """A fired tick waits for the first frames exposed from its instant on. Only while `armed`."""
+    def want(self, tick: Tick, stores: bool, pulse: int | None = None, set_: FrameSet | None = None) -> None:
+        """A fired tick waits for the first frames exposed from its instant on. Only while `armed`.
+
+        Where it is triggered, for the frames of the trigger pulses from `pulse` on. `set_`: the set it is part of.
+        """
         if not self.requests.waiting:
             self.word.step(Step.WANTED)
-        self.requests.add(tick, stores)
+        self.requests.add(tick, stores, pulse, set_)
+
+    def pulsed(self, pulse: int, at_ns: int, uncertainty_ns: int) -> None:
+        """A pulse of its trigger came at `at_ns`, give or take `uncertainty_ns`."""
+        self.requests.pulsed(pulse, self._now_ns())
+        if self.pairing is not None:
+            self._paired(self.pairing.pulse(pulse, at_ns, uncertainty_ns))
+
+    def without_pulse(self, first: int) -> None:
+        """Pulses from this number on are not fired."""
+        self.requests.without_pulse(first)
+        self._rest(Step.SERVED)
 
     def on_readable(self, events: int) -> bool:
         """Frames wait, or the queue broke; True when more may wait than one turn takes."""
@@ -78,8 +100,16 @@ class Serving(ABC):
         self._worked()
         self.words[Of.FRAMES] += 1
         self.words[Of.LOST] += shot.frame.lost_before
+        pulse = None
+        if self.pairing is not None:
+            pulse, ended = self.pairing.frame(shot.frame, session.exposure_span(shot))
+            self._paired(ended)
+            if pulse is None or not self.armed:
+                # a ghost, or one that is not surely of its pulse: nobody gets it
+                session.put_back(shot)
+                return
         if self.requests.waiting:
-            lent = self.requests.offer(session, shot, self._limit_ns)
+            lent = self.requests.offer(session, shot, self._limit_ns, pulse)
             self._rest(Step.SERVED)
             if lent:
                 return
@@ -111,13 +141,23 @@ class Serving(ABC):
         """As `Requests.when_back`, for as long as one step of a stop may take."""
         self.requests.when_back(of, self._limits.step_ns, then)
 
+    def _paired(self, unmatched: Sequence[int]) -> None:
+        """Pulses that no frame is surely of. So many in a row are a fault of the camera or its wire: start it anew."""
+        for pulse in unmatched:
+            self.requests.unmatched(pulse)
+        if unmatched:
+            self._rest(Step.SERVED)
+            if self.pairing is not None and self.pairing.unanswered >= _UNANSWERED:
+                self._broke(unanswered(self.name, self.pairing.unanswered))
+
     def _check_frames(self, since_ns: int) -> None:
         """Ticks without a frame since then fail; where no frame came at all, the stream is restarted."""
-        if self.requests.waiting[0].since_ns > since_ns:
+        oldest_ns = self.requests.oldest_ns()
+        if oldest_ns is None or oldest_ns > since_ns:
             return
         self.requests.give_up_late(since_ns)
         self._rest(Step.SERVED)
-        if self._last_frame_ns <= since_ns:
+        if self._last_frame_ns <= since_ns and self.armed:
             self._broke(self._session().silent(self._limits.frame_ns))
 
     @abstractmethod
@@ -136,3 +176,12 @@ class Serving(ABC):
         if self.session is None:
             raise StreamFault(f"{self.name} is not open", hint="start it first", device=self.order.path)
         return self.session
+
+
+def unanswered(camera: str, pulses: int) -> StreamFault:
+    """The fault of a camera that does not answer its trigger."""
+    return StreamFault(
+        f"{camera}: {pulses} trigger pulses in a row brought no frame of their own",
+        hint="see whether the line is wired to this camera and its trigger mode is on: `camera-agent trigger self-test`",
+        device=camera,
+    )

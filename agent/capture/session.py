@@ -65,6 +65,13 @@ class Shot(NamedTuple):
     realtime_ns: int
 
 
+class Started(NamedTuple):
+    """When an exposure began, CLOCK_MONOTONIC, and how far that may be off, either way."""
+
+    at_ns: int
+    uncertainty_ns: int
+
+
 class Exposed(NamedTuple):
     """A change of exposure the camera was told, and when."""
 
@@ -314,6 +321,17 @@ class Session:
         prepared, _ = self._parts()
         longest_ns = exposure_ns or prepared.interval_ns or _DEFAULT_INTERVAL_NS
         return frame.timestamp_ns - longest_ns - (frame.uncertainty_ns if frame.timestamp_source == "dequeue" else 0)
+
+    def exposure_span(self, shot: Shot) -> Started:
+        """When the exposure of a frame began, as well as it is known: an instant, and how far it may be off."""
+        frame, stamped_ns = shot.frame, shot.frame.timestamp_ns
+        if frame.timestamp_source == "soe":
+            return Started(stamped_ns, frame.uncertainty_ns)
+        if shot.exposure_ns is not None and frame.timestamp_source == "eof":
+            return Started(stamped_ns - shot.exposure_ns, frame.uncertainty_ns)
+        earliest_ns = self.began_ns(frame, shot.exposure_ns)
+        half_ns = (stamped_ns - earliest_ns + 1) // 2
+        return Started(earliest_ns + half_ns, half_ns + frame.uncertainty_ns)
 
     def _realtime_ns(self, at_ns: int) -> int:
         if at_ns - self._correlation.offset.monotonic_ns > NS_PER_S:

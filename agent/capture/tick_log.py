@@ -30,6 +30,9 @@ class End(enum.IntEnum):
     STORAGE = 11
     ENCODE_LIMIT = 12
     SINK_GONE = 13
+    NO_MATCH = 14
+    NO_PULSE = 15
+    INCOMPLETE = 16
 
     @property
     def told(self) -> str:
@@ -57,6 +60,9 @@ _TOLD = {
     End.STORAGE: "not stored: the file could not be written",
     End.ENCODE_LIMIT: "not stored: encoding it took longer than its limit",
     End.SINK_GONE: "not stored: the process that stores frames ended",
+    End.NO_MATCH: "its trigger pulse brought no frame that is surely its own",
+    End.NO_PULSE: "its trigger pulse could not be fired",
+    End.INCOMPLETE: "a camera of the group brought no frame for the set",
 }
 _STORE_ERRORS = {"storage": End.STORAGE, "encode_limit": End.ENCODE_LIMIT, "sink_gone": End.SINK_GONE}
 

@@ -49,6 +49,10 @@ class Around(Told, Protocol):
         """The unit's state changed: tell those who listen."""
         ...
 
+    def stopping(self, unit: CameraUnit) -> None:
+        """Its STREAMOFF was begun: its trigger must not fire any more."""
+        ...
+
 
 class CameraUnit(Serving):
     """One camera of the group. Owned by the loop."""
@@ -67,12 +71,14 @@ class CameraUnit(Serving):
     ) -> None:
         """`helpers`: slow, stopper, closer."""
         slow, stopper, closer = helpers
-        super().__init__(order, limits, words, StateWord(words, now_ns))
+        super().__init__(order, limits, words, StateWord(words, now_ns), now_ns)
         self.cause: AgentError | None = None
         """Why it is in fault, or hangs while it is started: the first since it last streamed."""
         self.wanted = False
+        self.armed_ns = 0
+        """When it was started last; what its trigger settles from."""
         self.requests = Requests(order.name, words, publisher, around, now_ns)
-        self._around, self._publisher, self._now_ns = around, publisher, now_ns
+        self._around, self._publisher = around, publisher
         self._bring_up = BringUp(kernel, order, limits, slow, now_ns)
         self._stop = StopThread(order.name, words, limits, (stopper, closer), self)
         self._start_waiters: list[StartedThen] = []
@@ -119,7 +125,9 @@ class CameraUnit(Serving):
         self.word.step(Step.ARMED)
         self.cause = None
         self.words[Of.RESTARTS] += 1
-        self._last_frame_ns = self._now_ns()
+        self.armed_ns = self._last_frame_ns = self._now_ns()
+        if self.pairing is not None:
+            self.pairing.start()
         self._around.watch(self, session.fileno())
         prepared = session.prepared
         if prepared is not None:
@@ -240,6 +248,9 @@ class CameraUnit(Serving):
         self.word.step(Step.STOP)
         is_fault = stop is not None and stop.broke is not None
         self.requests.give_up(lambda _: True, End.BROKE if is_fault else End.SHOT_CANCELLED)
+        if self.pairing is not None:
+            self.pairing.stop(self._now_ns())
+        self._around.stopping(self)
 
     def closing(self) -> None:
         """The session is about to be closed, and its buffers with it."""
@@ -284,14 +295,18 @@ class CameraUnit(Serving):
     def next_ns(self) -> int | None:
         """When `check` should be called next."""
         requests = self.requests
-        frame_ns = requests.waiting[0].since_ns + self._limits.frame_ns if requests.waiting and self.armed else None
-        found = (frame_ns, requests.next_ns, self._stop.next_ns, self._bring_up.next_ns)
+        oldest_ns = requests.oldest_ns() if requests.waiting and self.armed else None
+        frame_ns = None if oldest_ns is None else oldest_ns + self._limits.frame_ns
+        pulse_ns = None if self.pairing is None else self.pairing.next_ns
+        found = (frame_ns, pulse_ns, requests.next_ns, self._stop.next_ns, self._bring_up.next_ns)
         times = [instant_ns for instant_ns in found if instant_ns is not None]
         return min(times) if times else None
 
     def check(self, now_ns: int) -> None:
         """What is overdue: frames that should be back, a stop, a start, a new attempt, a frame."""
         self.requests.check(now_ns)
+        if self.pairing is not None and self.armed:
+            self._paired(self.pairing.expire(now_ns))
         self._stop.check(now_ns)
         hangs = self._bring_up.overdue(now_ns)
         if hangs is not None:
