@@ -67,9 +67,11 @@ class _Held:
 
     def release(self) -> None:
         """Let go."""
-        if not self._released:
-            self._released = True
-            self._board.let_go(self._wiring) if not self.gone else None
+        if self._released:
+            return
+        self._released = True
+        if not self.gone:  # else somebody may hold it again by now
+            self._board.let_go(self._wiring)
 
     def heard(self, high: bool, now_ns: int) -> None:
         """A driven line has nothing to hear."""

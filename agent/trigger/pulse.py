@@ -3,6 +3,7 @@
 `fire(now)` begins, `next_ns` says when `due(now)` wants to be called next. Pulses shorter than `SPIN_BELOW_NS` are
 timed by spinning, since no wake-up of a loop is that exact. A pulse is never shorter than asked: its end is aimed at
 the clock as read after the line was set, plus the width. It is longer by as much as its caller was late.
+`read_ns` must go on by itself: a spun pulse waits for it.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def _impossible(order: PulseOrder, message: str, hint: str) -> InputError:
 
 
 class PulseEdge(NamedTuple):
-    """One edge of a pulse. `number`: the pulse's, from 0. `wanted_ns`: when it should have been, `written`: when it was.
+    """One edge of a pulse. `number`: the pulse's, from 0. `wanted_ns`: when it should be, `written`: when it was.
 
     A pulse that was missed, because `due` came when the next one was to begin already, has one edge, `written` None.
     """
