@@ -47,7 +47,7 @@ service: $(VENV)/pip ## Add the extra `service` (systemd-python), which builds a
 
 constraints: ## Renew constraints.txt from what PyPI has today
 	rm -rf build/pins && $(PYTHON) -m venv build/pins
-	build/pins/bin/pip install --quiet '.[test,bench,service]' gpiod hatchling
+	build/pins/bin/pip install --quiet '.[test,bench,service]' hatchling
 	{ sed -n 1p constraints.txt; build/pins/bin/pip freeze --exclude camera-agent; } > build/constraints.txt
 	mv build/constraints.txt constraints.txt
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("contract.suite")
+pytest.register_assert_rewrite("contract.suite", "contract.lines")
 
 from contract.camera import CameraUnderTest  # noqa: E402
 from description import CameraEntry, read_rig  # noqa: E402

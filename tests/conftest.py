@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-pytest.register_assert_rewrite("contract.suite")
+pytest.register_assert_rewrite("contract.suite", "contract.lines")
 
 from hypothesis import HealthCheck, settings  # noqa: E402
 from leaks import no_leaks  # noqa: E402

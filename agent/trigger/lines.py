@@ -88,9 +88,11 @@ class InputOrder:
     """How an input is wanted.
 
     `bias` None: as it is. `rising`, `falling`: towards active, towards inactive; neither: the level is read only.
-    `debounce_ns`: None for none; the kernel counts whole microseconds. `buffer_events`: 1 to 1024.
+    `debounce_ns`: None for none; the kernel counts whole microseconds, and stamps a debounced edge when the level has
+    been steady for that long, so an edge's `time_ns` is later than the edge by it. `buffer_events`: 1 to 1024 that are
+    kept at least (the kernel takes the next power of two); when it is full, the oldest event is dropped.
 
-    Raises InputError for values the kernel would round or clamp.
+    Raises InputError for values the kernel cannot take as they are.
     """
 
     line: LineRef
@@ -148,7 +150,8 @@ class Edge(NamedTuple):
 class Edges(NamedTuple):
     """What one read gave. `lost`: events that were dropped since the read before, told by missing numbers.
 
-    A loss after the last event that was kept shows with the next event.
+    The kernel drops the oldest (gpiolib-cdev.c, linereq_put_event), so what is missing is missing before or between
+    `edges`, never after.
     """
 
     edges: tuple[Edge, ...]
@@ -222,7 +225,7 @@ class Lines(Protocol):
         ...
 
     def lines(self, chip: str) -> Sequence[LineInfo]:
-        """The lines of a chip given by name, path or label, by offset. Raises ChipNotFound, LinePermission, LineGone."""
+        """The lines of a chip given by name, path or label. Raises ChipNotFound, LinePermission, LineGone."""
         ...
 
     def open_output(self, order: OutputOrder) -> OutputLine:

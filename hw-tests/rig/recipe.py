@@ -13,8 +13,6 @@ SUITE = "trixie"
 WORK_IN_CHROOT = "/rig-build"
 #: Optional dependencies of the project that the guest has as well.
 EXTRAS = ("service", "test")
-#: What the tests need of their own: they drive gpio-sim's lines through the official bindings.
-OF_THE_TESTS = ("gpiod",)
 KEY_CHARS = 16
 
 HERE = Path(__file__).parent
@@ -79,7 +77,7 @@ def requirements(pyproject: Path) -> tuple[str, ...]:
     project = tomllib.loads(pyproject.read_text())["project"]
     optional = project.get("optional-dependencies", {})
     wanted = [*project.get("dependencies", []), *(word for extra in EXTRAS for word in optional.get(extra, []))]
-    return tuple(sorted({*wanted, *OF_THE_TESTS}))
+    return tuple(sorted(set(wanted)))
 
 
 def _add_file(digest: hashlib._Hash, name: Path, path: Path) -> None:

@@ -47,10 +47,10 @@ def test_the_key_follows_content_name_and_mode_of_files(ingredients: recipe.Ingr
     assert len(keys) == 4
 
 
-def test_requirements_are_the_projects_and_the_tests_own(tmp_path: Path) -> None:
+def test_requirements_are_the_projects_with_the_extras_of_the_guest(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(PYPROJECT)
     found = recipe.requirements(tmp_path / "pyproject.toml")
-    assert found == ("click", "gpiod", "numpy>=2", "pytest", "systemd-python>=235")
+    assert found == ("click", "numpy>=2", "pytest", "systemd-python>=235")
 
 
 def test_what_is_laid_out_for_the_chroot(ingredients: recipe.Ingredients, tmp_path: Path) -> None:
