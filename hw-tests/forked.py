@@ -19,6 +19,7 @@ from agent.capture.process import serve
 from agent.capture.publish import NoPublisher, SinkPublisher
 from agent.cli.process import make_loop
 from agent.kernel import Kernel
+from agent.trigger.gpio import GpioLines
 from agent.units import NS_PER_MS
 
 __all__ = ["CaptureLoop", "Forked", "NoPublisher", "SinkPublisher", "forking"]
@@ -83,7 +84,7 @@ def _be_a_capture_process(kernel: Kernel, inherited: Inherited, kept: Iterable[i
         sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
         os.setsid()
         _close_all_but({0, 1, 2, *inherited, *kept})
-        status = serve(kernel, inherited, make_loop)
+        status = serve(kernel, inherited, make_loop, GpioLines())
     except SystemExit as error:
         status = int(error.code or 0)
     except BaseException:  # noqa: BLE001 - it must end here, whatever it is

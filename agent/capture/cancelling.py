@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from agent.capture import messages as m
 from agent.capture.channel import Channel
+from agent.capture.emergency import Pressed
 from agent.capture.plans import Plans
 from agent.capture.requests import Choice
 from agent.capture.stop import Waiter
@@ -74,7 +75,7 @@ class Cancelling:
         cameras = self._plans.cameras_of(run.plan)
         if run.state is not State.RUNNING:
             return self._plan_again(cancel, run, [self._units[name] for name in cameras])
-        others = self._wanted_by(other for other in self._scheduler.runs() if other is not run)
+        others = {name for name in cameras if self._is_wanted(name, run)}
         what = _What(
             self._plans.end_plan(run, cancel.by),
             [self._units[name] for name in cameras if name not in others],
@@ -109,15 +110,32 @@ class Cancelling:
 
     def all(self, command: m.Cancel | m.Quit, then: Callable[[], None] | None = None) -> Ended:
         """Everything; `then` is called after the answer."""
-        ended = self._plans.end_all(command.by)
-        units = list(self._units.values())
-        what = _What(ended, units, lambda: self._scheduler.cancel_all(self._now_ns()))
+        what = self._everything(command.by)
         self._answer_later(command, what, then)
-        return ended
+        return what.ended
+
+    def emergency(self, pressed: Pressed) -> None:
+        """Everything, asked by a line: nobody waits for an answer, an event tells how it went."""
+        what = self._everything(f"the emergency stop: {pressed.why}")
+
+        def tell(facts: m.CancelReport) -> None:
+            at_ns, why = pressed
+            self._channel.send(m.EmergencyStopped(at_ns=self._now_ns(), pressed_ns=at_ns, why=why, facts=facts))
+
+        self._carry_out(what, 0, tell)
+
+    def _everything(self, by: str) -> _What:
+        units = list(self._units.values())
+        return _What(self._plans.end_all(by), units, lambda: self._scheduler.cancel_all(self._now_ns()))
 
     def _wanted_by(self, runs: Iterable[Run]) -> set[str]:
         """The cameras that these plans want."""
         return {name for run in runs for name in self._plans.cameras_of(run.plan)}
+
+    def _is_wanted(self, camera: str, but: Run) -> bool:
+        """Whether another plan wants the camera; the first one found is enough."""
+        runs = self._scheduler.runs()
+        return any(camera in self._plans.cameras_of(run.plan) for run in runs if run is not but)
 
     def _plan_again(self, cancel: m.Cancel, run: Run, units: Sequence[CameraUnit]) -> Ended:
         """It had ended before: nothing is changed, and answered when the stop under way for it is over."""
@@ -136,11 +154,19 @@ class Cancelling:
         return self._plans.end_plan(run, cancel.by)
 
     def _answer_later(self, command: m.Cancel | m.Quit, what: _What, then: Callable[[], None] | None = None) -> None:
-        """STREAMOFF first."""
+        def answer(facts: m.CancelReport) -> None:
+            self._answer(command, facts)
+            if then is not None:
+                then()
+
+        self._carry_out(what, command.id, answer)
+
+    def _carry_out(self, what: _What, re: int, then: Callable[[m.CancelReport], None]) -> None:
+        """STREAMOFF first. `re`: the command that is told of progress, 0 for none."""
         gathering = _Gathering()
         for unit in what.stops:
             gathering.expect()
-            unit.cancel(what.ended, self._waiter(command.id, gathering))
+            unit.cancel(what.ended, self._waiter(re, gathering))
         plans = what.end()
         if what.of is not None:
             self._let_go(what.of, (unit for unit in self._units.values() if unit not in what.stops), gathering)
@@ -155,9 +181,7 @@ class Cancelling:
                 cause=str(what.ended),
                 still_out=gathering.still_out,
             )
-            self._answer(command, facts)
-            if then is not None:
-                then()
+            then(facts)
 
         gathering.then(done)
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from agent.capture import messages as m
 from agent.capture.cancelling import Cancelling
 from agent.capture.channel import Channel, Received
+from agent.capture.emergency import EmergencyStop, Pressed
 from agent.capture.order import PlanOrder
 from agent.capture.plans import CameraUnknown, Plans
 from agent.capture.quotas import Quotas
@@ -41,9 +42,11 @@ class Commands:
         *,
         quit_: Callable[[], None],
         now_ns: ReadClock,
+        stop: EmergencyStop | None = None,
     ) -> None:
         self._channel, self._units, self._plans, self._quotas = channel, units, plans, quotas
         self._quit, self._now_ns = quit_, now_ns
+        self._stop = stop
         self._cancelling = Cancelling(channel, units, plans, now_ns)
         self._overtaking: list[_Overtaking] = []
         self._doubtful: dict[_Target, list[m.Cancel]] = {}
@@ -74,7 +77,13 @@ class Commands:
 
     def _change(self, message: Any) -> None:
         scheduler = self._plans.scheduler
+        if self._stop is not None and isinstance(message, m.AddPlans | m.StartCamera):
+            self._stop.require_released("start plans" if isinstance(message, m.AddPlans) else "start a camera")
         match message:
+            case m.ReleaseStop():
+                if self._stop is not None:
+                    self._stop.unlatch()
+                self._answer(message, None)
             case m.AddPlans():
                 self._answer(message, self._plans.add(message.orders))
             case m.StartCamera():
@@ -139,6 +148,10 @@ class Commands:
             raise ScopeEnded(met[0].ended)
 
     # -- the rest -----------------------------------------------------------------------------------------------
+
+    def emergency(self, pressed: Pressed) -> None:
+        """The emergency stop: STREAMOFF for every camera first, told as an event when all are off."""
+        self._cancelling.emergency(pressed)
 
     def _check_time(self, message: m.Command) -> None:
         if message.deadline_ns is not None:

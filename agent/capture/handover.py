@@ -14,6 +14,7 @@ from agent.capture.messages import (
     CancelReport,
     Command,
     Done,
+    EmergencyStopped,
     PlanEnded,
     Quit,
     SetPeriod,
@@ -89,6 +90,8 @@ class Handover:
                 self._end(event.plan)
             case CameraChanged(state="armed"):
                 self._left_off.discard(event.camera)
+            case EmergencyStopped():
+                self._cancelled(Cancel(id=0, kind="all", name="", by="the emergency stop"), event.facts)
             case Done(re=0):
                 # SIGTERM ended the process: everything was cancelled
                 self._cancelled(Quit(id=0, by="SIGTERM"), event.facts)

@@ -1,7 +1,7 @@
 """The loop of a capture process: one thread, one epoll, one order at every wake.
 
-1. cancels, commands, and what the helper threads have done; 2. due ticks; 3. cameras; 4. frames that come back;
-5. what is overdue. Each step is bounded: what does not fit waits for the next turn, after cancels were looked at again.
+1. the emergency stop; 2. cancels, commands, and what the helper threads have done; 3. edges; 4. due ticks; 5. cameras;
+6. frames that come back; 7. what is overdue. Each step is bounded: what does not fit waits for the next turn, after cancels were looked at again.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from contextlib import ExitStack
 from agent.capture import messages as m
 from agent.capture.board import Head
 from agent.capture.commands import Commands
+from agent.capture.emergency import Pressed
+from agent.capture.group_lines import GroupLines
 from agent.capture.helper import Doorbell, Helper, HelperThread
 from agent.capture.order import CameraOrder
 from agent.capture.plans import Plans
@@ -74,12 +76,20 @@ class CaptureLoop:
         self._overdue_ns = 0
         self.wait_s = 0
         self.units: dict[str, CameraUnit] = {}
-        self.plans = Plans(order, self.board, self.units, equipment.quotas, now_ns)
+        self.lines = GroupLines(order, self.board, equipment.lines, self._channel, now_ns)
+        self.plans = Plans(order, self.board, self.units, equipment.quotas, now_ns, self.lines.taker)
         self.scheduler = self.plans.scheduler
         self.units.update((camera.name, self._make_unit(place, camera)) for place, camera in enumerate(order.cameras))
         self._units = tuple(self.units.values())
+        self.lines.attach(self.units, self.plans.on_edge)
         self._commands = Commands(
-            self._channel, self.units, self.plans, equipment.quotas, quit_=self._quit, now_ns=now_ns
+            self._channel,
+            self.units,
+            self.plans,
+            equipment.quotas,
+            quit_=self._quit,
+            now_ns=now_ns,
+            stop=self.lines.stop,
         )
         self._watched = Watched(self._inbox, self._channel, publisher)
         self.epoll = self._watched.epoll
@@ -105,8 +115,9 @@ class CaptureLoop:
 
     def start(self) -> None:
         """Bring up the cameras that are wanted."""
+        self._check_lines(self._now_ns())
         for unit in self._units:
-            if unit.name not in self._equipment.assignment.left_off:
+            if unit.name not in self._equipment.assignment.left_off and not self._stopped:
                 unit.start()
         self._tell_ready()
         self._plan_wake(self._now_ns())
@@ -120,7 +131,7 @@ class CaptureLoop:
         words[_BEAT_NS] = now_ns
         only_time = not events or (len(events) == 1 and events[0][0] == self.timer.fd)
         if not only_time or self._inbox.waiting:
-            self._commands_and_outcomes(events)
+            self._lines_and_commands(events)
         fire = self.plans.fire
         for tick in self.scheduler.due(now_ns, _TICKS_A_TURN):
             fire(tick)
@@ -148,6 +159,8 @@ class CaptureLoop:
             for unit in self._units:
                 steps.callback(self._release_unit, unit)
             steps.callback(self.publisher.release)
+            # the first: a line at its safe level waits for nobody
+            steps.callback(self.lines.release)
 
     def _release_bell(self) -> None:
         # a thread that hangs in the driver rings once more when it is let go: the bell stays open for it
@@ -166,9 +179,20 @@ class CaptureLoop:
 
     # -- the steps ------------------------------------------------------------------------------------------------
 
-    def _commands_and_outcomes(self, events: Events) -> None:
-        inbox = self._inbox
+    def _lines_and_commands(self, events: Events) -> None:
         fds = {fd for fd, _ in events}
+        edges = fds & self._watched.line_fds
+        if edges:
+            pressed = self.lines.pressed(edges)
+            if pressed is not None:
+                self._commands.emergency(pressed)
+        self._commands_and_outcomes(fds)
+        if edges:
+            self.lines.on_edges(edges)
+            self._watched.follow_lines(self.lines.fds())
+
+    def _commands_and_outcomes(self, fds: set[int]) -> None:
+        inbox = self._inbox
         if inbox.waiting or self._watched.inbox_fds & fds:
             received = inbox.drain(_COMMANDS_A_TURN)
             self._commands.handle(received, is_more=self._channel.waiting)
@@ -201,7 +225,20 @@ class CaptureLoop:
         if not self._is_ready_told:
             self._tell_ready()
 
+    def _check_lines(self, now_ns: int) -> None:
+        pressed = self.lines.check(now_ns)
+        if pressed is not None:
+            self._commands.emergency(pressed)
+        self._watched.follow_lines(self.lines.fds())
+
+    @property
+    def _stopped(self) -> bool:
+        return self.lines.stop is not None and self.lines.stop.latched
+
     def _overdue(self, now_ns: int) -> None:
+        due_ns = self.lines.next_ns
+        if due_ns is not None and due_ns <= now_ns:
+            self._check_lines(now_ns)
         for unit in self._units:
             due_ns = unit.next_ns
             if due_ns is not None and due_ns <= now_ns:
@@ -239,9 +276,9 @@ class CaptureLoop:
             due_ns = unit.next_ns
             if due_ns is not None and due_ns < overdue_ns:
                 overdue_ns = due_ns
-        due_ns = self.publisher.next_ns()
-        if due_ns is not None and due_ns < overdue_ns:
-            overdue_ns = due_ns
+        for due_ns in (self.publisher.next_ns(), self.lines.next_ns):
+            if due_ns is not None and due_ns < overdue_ns:
+                overdue_ns = due_ns
         self._overdue_ns = overdue_ns
         tick_ns = self.scheduler.next_ns
         next_ns = overdue_ns if tick_ns is None or overdue_ns < tick_ns else tick_ns
@@ -280,7 +317,12 @@ class CaptureLoop:
             code=cause.code if cause else "",
         )
         self._channel.offer(event)
+        self.lines.changed(unit)
         self._tell_ready()
+
+    def stopping(self, unit: CameraUnit) -> None:
+        """A stream ends: its trigger does not fire any more."""
+        self.lines.stopping(unit)
 
     def ended(self, request: Request, now_ns: int) -> None:
         """A request ended."""
@@ -308,7 +350,7 @@ class CaptureLoop:
             self._make_helper(f"{kind} {camera.name}", self.bell) for kind in ("slow", "stopper", "closer")
         )
         stopper.start()
-        return CameraUnit(
+        unit = CameraUnit(
             self._equipment.kernel,
             camera,
             self._order.limits,
@@ -318,3 +360,5 @@ class CaptureLoop:
             helpers=(slow, stopper, closer),
             now_ns=self._now_ns,
         )
+        unit.pairing = self.lines.pairing(place, camera)
+        return unit

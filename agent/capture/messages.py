@@ -100,6 +100,11 @@ class Expose(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseStop(Command):
+    """Release the group's emergency stop: cameras and plans may be started again. Refused while its line is active."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quit(Command):
     """Cancel everything, answer, end."""
 
@@ -188,6 +193,32 @@ class CameraChanged:
     cause: str = ""
     hint: str = ""
     code: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmergencyStopped:
+    """Event: the emergency stop was pressed, and everything is off; `facts` as for a cancel of all.
+
+    `pressed_ns`: the edge's own time by the kernel, CLOCK_MONOTONIC; when a level or a fault was noticed otherwise.
+    """
+
+    at_ns: int
+    pressed_ns: int
+    why: str
+    facts: CancelReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerTold:
+    """Event of the trigger: `code` is stable (`relocked`, `out_of_budget`, `back_in_budget`, `undecided`, `works`, or that of
+    the error that keeps its line from working), `told` is for people. `camera` is empty where it concerns the group.
+    """
+
+    at_ns: int
+    camera: str
+    code: str
+    told: str
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,11 +44,23 @@ class Log(NamedTuple):
 class Pairing:
     """Owned by the unit of the camera. `unanswered`: how many pulses in a row had no frame of their own."""
 
-    def __init__(self, budget: Budget, words: memoryview, log: Log, tell: TellNotice, *, has_strobe: bool) -> None:
-        """`has_strobe`: delays are measured on the camera's strobe line, not by the stamps of its frames."""
+    def __init__(
+        self,
+        budget: Budget,
+        words: memoryview,
+        log: Log,
+        tell: TellNotice,
+        answered: Callable[[int], None],
+        *,
+        has_strobe: bool,
+    ) -> None:
+        """`answered` gets each pulse that ended, so that no further tick shares it.
+
+        `has_strobe`: delays are measured on the camera's strobe line, not by the stamps of its frames.
+        """
         self.unanswered = 0
         self._budget, self._words, self._log, self._tell = budget, words, log, tell
-        self._has_strobe = has_strobe
+        self._answered, self._has_strobe = answered, has_strobe
         self._ledger = Ledger(budget)
         self._pulses: dict[int, int] = {}
         """When those pulses were that have not ended."""
@@ -120,6 +132,7 @@ class Pairing:
         for entry in told.entries:
             self._write(entry)
             if entry.pulse is not None:
+                self._answered(entry.pulse)
                 if entry.end is End.MATCHED:
                     self.unanswered = 0
                 else:

@@ -60,7 +60,7 @@ class Equipment(NamedTuple):
 MakeLoop = Callable[[Equipment], Loop]
 
 
-def serve(kernel: Kernel, lines: Lines, inherited: Inherited, make_loop: MakeLoop) -> int:
+def serve(kernel: Kernel, inherited: Inherited, make_loop: MakeLoop, lines: Lines) -> int:
     """Be a capture process on the inherited descriptors; returns its exit status.
 
     An error is the last message on the command socket before everything is stopped: the parent then knows the first
@@ -74,7 +74,7 @@ def serve(kernel: Kernel, lines: Lines, inherited: Inherited, make_loop: MakeLoo
             os.set_inheritable(fd, False)
         inbox = resources.enter_context(Inbox(channel))
         try:
-            return _work(kernel, lines, inherited, channel, inbox, make_loop)
+            return _work(kernel, inherited, channel, inbox, make_loop, lines)
         except AgentError as error:
             return error.exit_code
         except BaseException as error:
@@ -132,7 +132,7 @@ def failed(error: BaseException) -> Failed:
 
 
 def _work(
-    kernel: Kernel, lines: Lines, inherited: Inherited, channel: Channel, inbox: Inbox, make_loop: MakeLoop
+    kernel: Kernel, inherited: Inherited, channel: Channel, inbox: Inbox, make_loop: MakeLoop, lines: Lines
 ) -> int:
     with ExitStack() as running:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Sequence
+from contextlib import suppress
 
 from agent.capture.channel import Channel
 from agent.capture.inbox import Inbox
@@ -22,6 +23,7 @@ class Watched:
         self._inbox, self._channel, self._publisher = inbox, channel, publisher
         self._cameras: dict[int, Serving] = {}
         self._publisher_fds: set[int] = set()
+        self.line_fds: set[int] = set()
 
     def add(self, unit: Serving, fd: int) -> None:
         """Frames of `unit` wait on `fd`."""
@@ -60,6 +62,16 @@ class Watched:
             else:
                 self.epoll.register(fd, mask)
         self.inbox_fds = wanted
+
+    def follow_lines(self, wanted: set[int]) -> None:
+        """The input lines are others. A line that is gone closed its descriptor, which took it out."""
+        for fd in self.line_fds - wanted:
+            self._forget(fd)
+        for fd in wanted:
+            # also one that is known: it may be a line that was opened anew and got the number of the one before
+            with suppress(FileExistsError):
+                self.epoll.register(fd, select.EPOLLIN)
+        self.line_fds = wanted
 
     def follow_publisher(self) -> None:
         """Its descriptors may be others."""

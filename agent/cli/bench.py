@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from agent.clock import ReadClock
 from agent.kernel import Kernel, LinuxKernel
 from agent.kernel import Mapping as Memory
+from agent.trigger.lines import Lines
 
 if TYPE_CHECKING:
     from agent.simulation.kernel import SimulatedKernel
+
+class Machine(NamedTuple):
+    """What a capture process works on: the kernel's cameras, and the lines of its GPIO chips."""
+
+    kernel: Kernel
+    lines: Lines
+
 
 KernelChoice = Callable[[bool], AbstractContextManager[Kernel]]
 """Opens the kernel of this machine, or with True a simulated one. Tests hand in their own."""
@@ -35,12 +43,32 @@ def open_kernel(simulate: bool) -> Iterator[Kernel]:
         yield kernel
 
 
+@contextmanager
+def open_machine(simulate: bool) -> Iterator[Machine]:
+    """This machine's cameras and lines; with `simulate` two cameras that are not there, and a chip wired to them."""
+    if not simulate:
+        from agent.trigger.gpio import GpioLines
+
+        yield Machine(LinuxKernel(), GpioLines())
+        return
+    from agent.simulation.bench import simulated_kernel
+    from agent.simulation.wired import wired_lines
+
+    with simulated_kernel() as kernel, wired_lines(kernel) as lines:
+        yield Machine(kernel, lines)
+
+
 class SteppedCameras(Protocol):
     """Simulated cameras in a time that stands still until it is moved."""
 
     @property
     def kernel(self) -> Kernel:
         """Where they are."""
+        ...
+
+    @property
+    def lines(self) -> Lines:
+        """The lines they are wired to."""
         ...
 
     @property
@@ -63,25 +91,26 @@ def open_stepped(paths: Sequence[str], like: str | None) -> Iterator[SteppedCame
     from agent.simulation.bench import sensor_profile, simulated_kernel, uvc_profile
     from agent.simulation.clock import ManualClock
     from agent.simulation.kernel import SimulatedKernel
+    from agent.simulation.wired import wired_lines
 
     clock = ManualClock()
     if like is None:
-        with simulated_kernel(clock=clock) as kernel:
-            yield _Stepped(kernel, kernel)
+        with simulated_kernel(clock=clock) as kernel, wired_lines(kernel) as lines:
+            yield _Stepped(kernel, kernel, lines)
         return
     make = {"uvc": uvc_profile, "sensor": sensor_profile}[like]
     profiles = [make(chr(ord("A") + place % 26), place + 1) for place in range(len(paths))]
-    with SimulatedKernel(profiles, clock=clock) as kernel:
+    with SimulatedKernel(profiles, clock=clock) as kernel, wired_lines(kernel) as lines:
         nodes = {path: camera.path for path, camera in zip(paths, kernel.cameras, strict=True)}
-        yield _Stepped(kernel, _Renamed(kernel, nodes))
+        yield _Stepped(kernel, _Renamed(kernel, nodes), lines)
 
 
 class _Stepped:
     """`SteppedCameras` of a simulated kernel with a `ManualClock`."""
 
-    def __init__(self, simulated: SimulatedKernel, kernel: Kernel) -> None:
+    def __init__(self, simulated: SimulatedKernel, kernel: Kernel, lines: Lines) -> None:
         self._simulated = simulated
-        self.kernel = kernel
+        self.kernel, self.lines = kernel, lines
         self.now_ns: ReadClock = simulated.clock.now_ns
 
     def next_frame_ns(self) -> int | None:

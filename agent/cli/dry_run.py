@@ -32,6 +32,7 @@ from agent.kernel import Kernel
 from agent.schedule.account import Account, State
 from agent.schedule.ring import RingReader
 from agent.shared import Page
+from agent.trigger.lines import Lines
 from agent.v4l2.trace import Call, TracingKernel
 
 MOST_FRAMES = 20_000
@@ -82,7 +83,9 @@ class _StoresAtOnce(NoPublisher):
 class _Group:
     """One capture process without the process."""
 
-    def __init__(self, kernel: Kernel, order: GroupOrder, quotas: QuotaPage, now_ns: Callable[[], int]) -> None:
+    def __init__(
+        self, kernel: Kernel, lines: Lines, order: GroupOrder, quotas: QuotaPage, now_ns: Callable[[], int]
+    ) -> None:
         with ExitStack() as resources:
             page = resources.enter_context(
                 Page.create("dry run", Board.words_for(len(order.cameras), order.plan_capacity))
@@ -97,7 +100,7 @@ class _Group:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             assignment = Assignment(order=order, quota_base=quotas.bases[order.name])
             allowed = open_quotas(quotas.page.fd, assignment, resources)
-            equipment = Equipment(kernel, assignment, inbox, channel, self.board, allowed)
+            equipment = Equipment(kernel, assignment, inbox, channel, self.board, allowed, lines)
             self.loop = CaptureLoop(equipment, _StoresAtOnce(), make_helper=AtOnce, now_ns=now_ns)
             resources.callback(self.loop.release)
             self.order = order
@@ -109,7 +112,7 @@ class _Group:
 
     def next_ns(self) -> int | None:
         """When the loop has something to do by itself."""
-        times = [self.loop.scheduler.next_ns, self.loop.publisher.next_ns()]
+        times = [self.loop.scheduler.next_ns, self.loop.publisher.next_ns(), self.loop.lines.next_ns]
         times += [unit.next_ns for unit in self.loop.units.values()]
         return min((time for time in times if time is not None), default=None)
 
@@ -160,7 +163,7 @@ class DryRun:
             resources.callback(quotas.release)
             self._groups: list[_Group] = []
             for order in file.groups:
-                group = _Group(kernel, order, quotas, cameras.now_ns)
+                group = _Group(kernel, cameras.lines, order, quotas, cameras.now_ns)
                 resources.callback(group.release)
                 self._groups.append(group)
             self._resources = resources.pop_all()

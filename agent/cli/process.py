@@ -9,7 +9,7 @@ from agent.capture.child import Inherited
 from agent.capture.loop import CaptureLoop
 from agent.capture.process import Equipment, Loop, leave, serve
 from agent.capture.publish import NoPublisher, Publisher, SinkPublisher
-from agent.cli.bench import open_kernel
+from agent.cli.bench import open_machine
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -20,8 +20,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quotas", type=int, required=True, metavar="N", help="descriptor of the page of quotas")
     parser.add_argument("--simulate", action="store_true", help="simulated cameras instead of this machine's")
     options = parser.parse_args(arguments)
-    with open_kernel(options.simulate) as kernel:
-        return serve(kernel, Inherited(options.channel, options.page, options.quotas), make_loop)
+    with open_machine(options.simulate) as machine:
+        inherited = Inherited(options.channel, options.page, options.quotas)
+        return serve(machine.kernel, inherited, make_loop, machine.lines)
 
 
 def make_loop(equipment: Equipment) -> Loop:

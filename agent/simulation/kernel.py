@@ -45,7 +45,8 @@ class SimulatedKernel:
         clock = MachineClock() if clock is None else clock
         self._stepper = Stepper(clock) if isinstance(clock, ManualClock) else None
         self.clock = clock
-        deadlines: Deadlines = Pacer(clock) if self._stepper is None else self._stepper
+        self.deadlines: Deadlines = Pacer(clock) if self._stepper is None else self._stepper
+        deadlines = self.deadlines
         self._nodes: NodeTable[SimulatedCamera] = NodeTable()
         given = faults or {}
         self.cameras: tuple[SimulatedCamera, ...] = tuple(

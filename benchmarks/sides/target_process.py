@@ -23,6 +23,7 @@ from agent.capture.requests import Choice, Request
 from agent.capture.state_word import Phase
 from agent.capture.stop import Waiter, off_already
 from agent.kernel import LinuxKernel
+from agent.trigger.gpio import GpioLines
 from agent.schedule.run import Tick
 from agent.scope import Ended
 from benchmarks.common import own_cpu_ns
@@ -123,7 +124,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     def make_loop(equipment: Equipment) -> CaptureLoop:
         return TargetLoop(equipment, NoPublisher())
 
-    status = serve(LinuxKernel(), Inherited(*(getattr(options, name) for name in Inherited._fields)), make_loop)
+    inherited = Inherited(*(getattr(options, name) for name in Inherited._fields))
+    status = serve(LinuxKernel(), inherited, make_loop, GpioLines())
     notes.write(options.notes)
     return status
 

@@ -25,6 +25,7 @@ from agent.schedule.ring import RingReader
 from agent.simulation.bench import uvc_profile
 from agent.simulation.clock import ManualClock
 from agent.simulation.kernel import SimulatedKernel
+from agent.simulation.lines import SimulatedLines
 from agent.units import NS_PER_MS
 
 NAMES = ("top", "side")
@@ -108,6 +109,10 @@ class LoopStage:
         publisher=None,
         join_ns=0,
         queue_messages=4096,
+        chips=(),
+        trigger=None,
+        emergency_stop=None,
+        **camera,
     ):
         self.clock = ManualClock()
         self.quotas_words = memoryview(bytearray(8 * Buckets.words_for(8 + capacity))).cast("q")
@@ -115,6 +120,7 @@ class LoopStage:
         self.said, self.helpers, self.records = [], {}, []
         self.number = 0
         self.publisher = publisher
+        self.chips = chips
         self._order = GroupOrder(
             name="g",
             cameras=(),
@@ -123,7 +129,10 @@ class LoopStage:
             run_id=RUN_ID,
             limits=StageLimits(),
             realtime=Realtime(join_ns=join_ns),
+            trigger=trigger,
+            emergency_stop=emergency_stop,
         )
+        self._camera = camera
         self._adopted, self._left_off = adopted, left_off
         self._queue_messages = queue_messages
 
@@ -134,10 +143,12 @@ class LoopStage:
             self.kernel = undo.enter_context(
                 SimulatedKernel([uvc_profile(name, place + 1) for place, name in enumerate(NAMES)], clock=self.clock)
             )
+            self.lines = undo.enter_context(SimulatedLines(self.chips, clock=self.clock, deadlines=self.kernel.deadlines))
             self.cameras = dict(zip(NAMES, self.kernel.cameras, strict=True))
             settings = Settings(settle_frames=0)
             orders = [
-                CameraOrder(name=name, path=camera.path, settings=settings) for name, camera in self.cameras.items()
+                CameraOrder(name=name, path=camera.path, settings=settings, **self._camera)
+                for name, camera in self.cameras.items()
             ]
             order = self._order.__class__(
                 **{field: getattr(self._order, field) for field in self._order.__slots__} | {"cameras": tuple(orders)}
@@ -155,7 +166,7 @@ class LoopStage:
             inbox = undo.enter_context(Inbox(channel))
             assignment = Assignment(order=order, adopted=self._adopted, left_off=self._left_off)
             quotas = Quotas(self.buckets, order.quotas, len(order.quotas))
-            equipment = Equipment(self.kernel, assignment, inbox, channel, self.board, quotas)
+            equipment = Equipment(self.kernel, assignment, inbox, channel, self.board, quotas, self.lines)
             self.loop = CaptureLoop(equipment, self.publisher, make_helper=self._make_helper, now_ns=self.clock.now_ns)
             undo.callback(self.loop.release)
             self.ring = RingReader(self.board.ring)
@@ -203,6 +214,7 @@ class LoopStage:
     def due_ns(self):
         loop = self.loop
         times = [loop.scheduler.next_ns, loop.publisher.next_ns(), *(unit.next_ns for unit in loop.units.values())]
+        times.append(loop.lines.next_ns)
         return min((time for time in times if time is not None), default=None)
 
     def is_due(self):

@@ -146,6 +146,9 @@ class Stage:
     def changed(self, unit):
         self.changes.append(unit.word.phase)
 
+    def stopping(self, unit):
+        pass
+
     def ended(self, request, now_ns):
         self.ends.append(request)
 

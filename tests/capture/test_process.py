@@ -77,7 +77,7 @@ class Served:
             for fd in inherited:
                 os.set_inheritable(fd, True)
             try:
-                return serve(None, inherited, self)
+                return serve(None, inherited, self, None)
             finally:
                 self.equipment = None
                 if self.reader is None:
