@@ -115,7 +115,8 @@ class _Stepped:
 
     def next_frame_ns(self) -> int | None:
         streams = (camera.stream for camera in self._simulated.cameras)
-        return min((stream.exposure.end_ns for stream in streams if stream is not None), default=None)
+        frames = (stream.next_frame_ns for stream in streams if stream is not None)
+        return min((at_ns for at_ns in frames if at_ns is not None), default=None)
 
     def advance_to(self, instant_ns: int) -> None:
         self._simulated.advance(max(instant_ns - self.now_ns(), 0))

@@ -8,6 +8,7 @@ from fractions import Fraction
 from agent.simulation.clock import Clock
 from agent.simulation.control_spec import (
     AutoCluster,
+    ControlSpec,
     bitmask,
     boolean,
     button,
@@ -18,14 +19,25 @@ from agent.simulation.control_spec import (
     string,
 )
 from agent.simulation.kernel import SimulatedKernel
-from agent.simulation.profiles import EOF, SOE, CameraProfile, Optics, SensorTiming
+from agent.simulation.profiles import EOF, SOE, CameraProfile, Optics, SensorTiming, TriggerWiring
 from agent.v4l2.uapi import ControlFlag, ControlID, ExposureAutoType
 
 _VENDOR_USER = ControlID.BRIGHTNESS + 0x1000
 """First id of the vendor range in the class of user controls."""
 FRAME_COUNTER, SERIAL_NUMBER, NICKNAME, FIRMWARE = (_VENDOR_USER + 0x10 + n for n in range(4))
 """Vendor controls of the UVC-like camera: volatile integer64, read-only integer, string, integer64."""
+TRIGGER_MODE, SOFTWARE_TRIGGER, TRIGGER_DELAY = (_VENDOR_USER + 0x20 + n for n in range(3))
+"""Vendor controls of every bench camera: menu, button, microseconds."""
 _READ_ONLY = ControlFlag.READ_ONLY
+
+
+def _trigger_controls() -> tuple[ControlSpec, ...]:
+    modes = {0: "Off", 1: "External Edge", 2: "External Level", 3: "Software"}
+    return (
+        menu(TRIGGER_MODE, "Trigger Mode", modes, 0),
+        button(SOFTWARE_TRIGGER, "Software Trigger"),
+        integer(TRIGGER_DELAY, "Trigger Delay", 0, 100_000, 0),
+    )
 
 
 def uvc_profile(label: str = "A", place: int = 1) -> CameraProfile:
@@ -48,6 +60,7 @@ def uvc_profile(label: str = "A", place: int = 1) -> CameraProfile:
         integer64(FIRMWARE, "Firmware Word", -(2**40), 2**40, 0),
         menu(ControlID.EXPOSURE_AUTO, "Auto Exposure", modes, auto.APERTURE_PRIORITY),
         integer(ControlID.EXPOSURE_ABSOLUTE, "Exposure Time, Absolute", 1, 5000, 100),
+        *_trigger_controls(),
     )
     clusters = (
         AutoCluster(ControlID.EXPOSURE_AUTO, auto.MANUAL, frozenset({ControlID.EXPOSURE_ABSOLUTE}), refuses=True),
@@ -73,6 +86,7 @@ def uvc_profile(label: str = "A", place: int = 1) -> CameraProfile:
         label=label,
         counter_id=FRAME_COUNTER,
         usb_ids=(0x1209, 0xCA00),
+        trigger=TriggerWiring(TRIGGER_MODE, SOFTWARE_TRIGGER, TRIGGER_DELAY, seed=place),
     )
 
 
@@ -90,6 +104,7 @@ def sensor_profile(label: str = "B", place: int = 2) -> CameraProfile:
         integer64(ControlID.PIXEL_RATE, "Pixel Rate", 1, timing.pixel_rate_hz, timing.pixel_rate_hz, flags=_READ_ONLY),
         integer(ControlID.DIGITAL_GAIN, "Digital Gain", 0, 255, 0),
         bitmask(ControlID.DETECT_CLASS_BASE + 0x1000, "Test Row Mask", 0xFF, 0),
+        *_trigger_controls(),
     )
     return CameraProfile(
         card=f"Bench camera {label}",
@@ -111,6 +126,13 @@ def sensor_profile(label: str = "B", place: int = 2) -> CameraProfile:
         crop_bounds_px=(1920, 1080),
         stamp_flags=EOF,
         label=label,
+        trigger=TriggerWiring(
+            TRIGGER_MODE,
+            SOFTWARE_TRIGGER,
+            TRIGGER_DELAY,
+            readout_ns=int(timing.height_px * timing.line_ns),
+            seed=place,
+        ),
     )
 
 

@@ -13,6 +13,7 @@ from agent.simulation.autofocus import Autofocus
 from agent.simulation.clock import Clock
 from agent.simulation.control_spec import ControlSpec, Value
 from agent.simulation.controls import ControlSet
+from agent.simulation.delivery import Delivery
 from agent.simulation.faults import Faults
 from agent.simulation.formats import LAYOUTS, Picture
 from agent.simulation.memory import SharedMemory, page_align
@@ -25,6 +26,9 @@ from agent.simulation.refusal import refusal
 from agent.simulation.scene import Scene
 from agent.simulation.sensor import Sensor
 from agent.simulation.stream import Stream
+from agent.simulation.strobe import StrobeOutput
+from agent.simulation.trigger_input import TriggerInput
+from agent.simulation.triggered_stream import TriggeredStream
 from agent.v4l2.uapi import ControlFlag, ControlID
 
 Rect = tuple[int, int, int, int]
@@ -39,7 +43,7 @@ class SimulatedCamera:
 
     queue: BufferQueue
     owner: OpenFile | None
-    stream: Stream | None
+    stream: Stream | TriggeredStream | None
     picture: Picture
     interval_s: Fraction
     crop: Rect
@@ -65,6 +69,8 @@ class SimulatedCamera:
         self._nodes = nodes
         self._turn = 0
         self._scene: Scene | None = None
+        strobe = StrobeOutput(clock, deadlines)
+        self.trigger = TriggerInput(profile.trigger, faults, self.lock, strobe, self._call_at)
         self._power_up()
         self.plug()
 
@@ -175,9 +181,12 @@ class SimulatedCamera:
         if self._scene is None or self._scene.shows != (self.picture, share):
             self._scene = Scene(self.picture, f"camera {self.profile.label}", share)
         self._turn += 1
-        self.stream = Stream(
-            self.queue, self.sensor, self._scene, self.faults, self.clock, self.interval_s, self.profile.stamp_flags
-        )
+        delivery = Delivery(self.queue, self._scene, self.faults, self.clock, self.profile.stamp_flags)
+        self.stream = self.trigger.start(delivery, self.sensor, self.controls)
+        if self.stream is not None:
+            self._deadlines.hold(self)
+            return
+        self.stream = Stream(delivery, self.sensor, self.clock, self.interval_s)
         self._deadlines.add(self, self.stream.exposure.end_ns, self._turn)
 
     def stop_stream(self) -> None:
@@ -185,6 +194,7 @@ class SimulatedCamera:
         self._turn += 1
         self.stream = None
         self._deadlines.remove(self)
+        self.trigger.stop(self.controls)
         self.queue.stop()
         self.refresh()
         self.lock.notify_all()
@@ -204,10 +214,10 @@ class SimulatedCamera:
         with self.lock:
             if self.stream is None or turn != self._turn:
                 return None
-            limit = self.faults.unplug_at_frame
-            if limit is not None and self.stream.exposure.sequence >= limit:
-                self.faults.unplug_at_frame = None
-                self.unplug_locked()
+            if isinstance(self.stream, TriggeredStream):
+                self._finish_triggered(self.stream)
+                return None
+            if self._is_last(self.stream.sequence):
                 return None
             if self.stream.halted or self.faults.frozen:
                 self.stream.postpone()
@@ -216,6 +226,17 @@ class SimulatedCamera:
                 self.lock.notify_all()
             self.stream.skip_late()
             return self.stream.exposure.end_ns
+
+    def level(self, active: bool, at_ns: int) -> None:
+        """The line at its trigger input stands at this level since `at_ns` (CLOCK_MONOTONIC ns, in order of time).
+
+        Never waits for a frame. Raises ValueError when `at_ns` lies before the last one told.
+        """
+        self.trigger.level(active, at_ns)
+
+    def pulse(self, at_ns: int, width_ns: int = 0) -> None:
+        """A whole pulse at its trigger input, from `at_ns` on. Raises ValueError as `level` does."""
+        self.trigger.pulse(at_ns, width_ns)
 
     def refresh(self) -> None:
         """Let every descriptor poll as the state says: a failed queue is readable, and DQBUF tells."""
@@ -232,7 +253,8 @@ class SimulatedCamera:
             live.add(self.profile.optics.exposure_id)
         self.autofocus.follow(live)
         numbers = {control_id: self.controls.number(control_id) for control_id in live if control_id in self._light_ids}
-        self.sensor.follow(numbers, None if self.stream is None else self.stream.exposure.sequence)
+        self.sensor.follow(numbers, None if self.stream is None else self.stream.sequence)
+        self.trigger.follow(live, self.clock.now_ns())
 
     def set_interval(self, interval_s: Fraction) -> None:
         """S_PARM: a new frame interval; on a sensor VBLANK moves with it."""
@@ -258,6 +280,26 @@ class SimulatedCamera:
             self.refresh()
             self.lock.notify_all()
 
+    def _call_at(self, deadline_ns: int) -> None:
+        self._deadlines.add(self, deadline_ns, self._turn)
+
+    def _finish_triggered(self, stream: TriggeredStream) -> None:
+        while (exposure := stream.next_ready(self.clock.now_ns())) is not None:
+            if self._is_last(exposure.sequence):
+                return
+            if stream.finish(exposure):
+                self.refresh()
+                self.lock.notify_all()
+
+    def _is_last(self, sequence: int) -> bool:
+        """Pulls the camera out at the frame it was told to."""
+        limit = self.faults.unplug_at_frame
+        if limit is None or sequence < limit:
+            return False
+        self.faults.unplug_at_frame = None
+        self.unplug_locked()
+        return True
+
     def _flag(self, control_id: int, flag: ControlFlag, *, on: bool) -> None:
         with self.lock:
             self.controls.flag(control_id, flag, on=on)
@@ -265,7 +307,7 @@ class SimulatedCamera:
 
     def _set_interval(self, interval_s: Fraction) -> None:
         self.interval_s = interval_s
-        if self.stream is not None:
+        if isinstance(self.stream, Stream):
             self.stream.set_interval(interval_s)
         timing = self.profile.timing
         if timing is not None:
@@ -296,7 +338,7 @@ class SimulatedCamera:
 
     def _live(self, control_id: int) -> int | None:
         if control_id == self.profile.counter_id:
-            return 0 if self.stream is None else self.stream.exposure.sequence
+            return 0 if self.stream is None else max(self.stream.sequence, 0)
         if control_id == ControlID.AUTO_FOCUS_STATUS:
             return self.autofocus.status()
         return self.sensor.live(control_id)

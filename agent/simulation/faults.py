@@ -83,6 +83,12 @@ class Faults:
         """S_EXT_CTRLS fails with EIO at this index; the controls before it are written."""
         self.wrong_index: int | None = None
         """The next DQBUF says this index."""
+        self.drop_triggers = 0
+        """So many of the next pulses begin no exposure."""
+        self.double_triggers = 0
+        """So many of the next exposures are followed by a second one for the same pulse."""
+        self.late_trigger_ns = 0
+        """The next pulse begins its exposure this much later than it should."""
         self.repeat_buffer = False
         """The next DQBUF hands out the same buffer as the one before."""
         self._lock = threading.Lock()
@@ -141,3 +147,20 @@ class Faults:
         """True once after `repeat_buffer` was set."""
         repeat, self.repeat_buffer = self.repeat_buffer, False
         return repeat
+
+    def take_drop(self) -> bool:
+        """True for each of the next `drop_triggers` pulses."""
+        dropped = self.drop_triggers > 0
+        self.drop_triggers -= dropped
+        return dropped
+
+    def take_double(self) -> bool:
+        """True for each of the next `double_triggers` exposures."""
+        doubled = self.double_triggers > 0
+        self.double_triggers -= doubled
+        return doubled
+
+    def take_late_ns(self) -> int:
+        """What the next pulse is late, once."""
+        late_ns, self.late_trigger_ns = self.late_trigger_ns, 0
+        return late_ns

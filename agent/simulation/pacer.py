@@ -24,6 +24,10 @@ class Deadlines(Protocol):
         """Call `camera.expire(turn)` at `deadline_ns`."""
         ...
 
+    def hold(self, camera: Paced) -> None:
+        """Stay ready for deadlines of `camera` until it is removed, although there is none yet."""
+        ...
+
     def remove(self, camera: Paced) -> None:
         """Forget all deadlines of `camera`."""
         ...
@@ -34,7 +38,7 @@ class Deadlines(Protocol):
 
 
 class Pacer:
-    """Deadlines of streaming cameras. The thread exists while one is due. Shared between threads.
+    """Deadlines of streaming cameras. The thread exists while one is due or a camera holds it. Shared between threads.
 
     Lock order: a camera may call `add` under its own lock, so the pacer never calls a camera under its lock, and
     `settle`, which waits for the thread, must be called without one.
@@ -44,6 +48,7 @@ class Pacer:
         self._clock = clock
         self._changed = threading.Condition()
         self._due: list[tuple[int, int, Paced, int]] = []
+        self._holding: list[Paced] = []
         self._order = 0
         self._thread: threading.Thread | None = None
         self._ended: threading.Thread | None = None
@@ -53,14 +58,18 @@ class Pacer:
         """Call `camera.expire(turn)` at `deadline_ns`; starts the thread if there is none."""
         with self._changed:
             self._push(camera, deadline_ns, turn)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="simulated-cameras", daemon=True)
-                self._thread.start()
-            self._changed.notify_all()
+            self._start()
+
+    def hold(self, camera: Paced) -> None:
+        """Keep the thread until `camera` is removed: pulses come faster than threads should."""
+        with self._changed:
+            self._holding.append(camera)
+            self._start()
 
     def remove(self, camera: Paced) -> None:
-        """Forget all deadlines of `camera`. One that is being served right now still ends."""
+        """Forget all deadlines of `camera`, and that it holds. One that is being served right now still ends."""
         with self._changed:
+            self._holding = [holding for holding in self._holding if holding is not camera]
             self._due = [entry for entry in self._due if entry[2] is not camera]
             heapq.heapify(self._due)
             self._changed.notify_all()
@@ -70,10 +79,20 @@ class Pacer:
         with self._changed:
             if self._thread is threading.current_thread():
                 return
-            self._changed.wait_for(lambda: self._thread is None or (self._due and not self._working))
+            self._changed.wait_for(lambda: self._thread is None or (self._busy and not self._working))
             ended, self._ended = self._ended, None
         if ended is not None:
             ended.join()
+
+    @property
+    def _busy(self) -> bool:
+        return bool(self._due or self._holding)
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="simulated-cameras", daemon=True)
+            self._thread.start()
+        self._changed.notify_all()
 
     def _push(self, camera: Paced, deadline_ns: int, turn: int) -> None:
         self._order += 1
@@ -93,7 +112,10 @@ class Pacer:
 
     def _next(self) -> tuple[Paced, int] | None:
         with self._changed:
-            while self._due:
+            while self._busy:
+                if not self._due:
+                    self._changed.wait()
+                    continue
                 wait_ns = self._due[0][0] - self._clock.now_ns()
                 if wait_ns <= 0:
                     _, _, camera, turn = heapq.heappop(self._due)
@@ -117,6 +139,9 @@ class Stepper:
         """Note a deadline."""
         self._order += 1
         heapq.heappush(self._due, (deadline_ns, self._order, camera, turn))
+
+    def hold(self, camera: Paced) -> None:
+        """Nothing to keep ready."""
 
     def remove(self, camera: Paced) -> None:
         """Forget all deadlines of `camera`."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from agent.simulation.control_spec import AutoCluster, ControlSpec
@@ -62,6 +63,41 @@ class Optics:
     """A setting made while frame k is exposed is used first by frame k + this."""
 
 
+class TriggerKind(enum.Enum):
+    """What a camera in trigger mode waits for."""
+
+    EDGE = enum.auto()
+    """A rising edge of its input: an exposure as long as the camera is set to."""
+    LEVEL = enum.auto()
+    """An active level: the exposure lasts as long as the pulse."""
+    SOFTWARE = enum.auto()
+    """Its button."""
+
+
+@dataclass(frozen=True)
+class TriggerWiring:
+    """How a camera is triggered: by which controls, and how fast its sensor follows.
+
+    An exposure begins `delay_ns`, more or less by up to `jitter_ns`, after its pulse.
+    """
+
+    mode_id: int
+    software_id: int
+    delay_id: int | None = None
+    """A control that adds microseconds to the delay."""
+    kinds: Mapping[int, TriggerKind] = field(
+        default_factory=lambda: {1: TriggerKind.EDGE, 2: TriggerKind.LEVEL, 3: TriggerKind.SOFTWARE}
+    )
+    """By the value of the mode control; with any other the camera runs free."""
+    delay_ns: int = 12_800
+    jitter_ns: int = 300
+    readout_ns: int = 5_000_000
+    level_extra_ns: int = 14_260
+    """What an exposure is longer than the pulse that holds it open."""
+    seed: int = 0
+    """Of the jitter: the same pulses give the same frames."""
+
+
 @dataclass(frozen=True)
 class CameraProfile:
     """Everything about one simulated camera. Sizes in pixels, intervals in seconds."""
@@ -97,3 +133,5 @@ class CameraProfile:
     """A volatile control that counts the frames of the stream."""
     usb_ids: tuple[int, int] | None = None
     """Vendor and product, where the camera is on USB."""
+    trigger: TriggerWiring | None = None
+    """None: no trigger input, it always runs free."""

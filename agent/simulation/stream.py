@@ -1,33 +1,15 @@
-"""The frames of a running stream: when each is exposed, into which buffer, with which stamp and number."""
+"""The frames of a free-running stream: when each is exposed, and with which number."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 
 from agent.simulation.clock import Clock
-from agent.simulation.faults import Faults, StampFault
-from agent.simulation.mark import FrameMark
-from agent.simulation.profiles import SOE
-from agent.simulation.queue import Buffer, BufferQueue
-from agent.simulation.scene import Scene
-from agent.simulation.sensor import Light, Sensor
+from agent.simulation.delivery import Delivery, Exposure
+from agent.simulation.sensor import Sensor
 
 _NS_PER_S = 1_000_000_000
-
-
-@dataclass(frozen=True)
-class Exposure:
-    """One frame under way: its number, when it began, and its light."""
-
-    sequence: int
-    start_ns: int
-    light: Light
-
-    @property
-    def end_ns(self) -> int:
-        """When it is finished."""
-        return self.start_ns + self.light.exposure_ns
 
 
 class Stream:
@@ -36,25 +18,23 @@ class Stream:
     Frame k begins at t0 + k * interval, without drift; a longer exposure or a new interval begins a new t0.
     """
 
-    def __init__(
-        self,
-        queue: BufferQueue,
-        sensor: Sensor,
-        scene: Scene,
-        faults: Faults,
-        clock: Clock,
-        interval_s: Fraction,
-        stamp_flags: int,
-    ) -> None:
-        self._queue, self._sensor, self._scene = queue, sensor, scene
-        self._faults, self._clock = faults, clock
-        self._soe = bool(stamp_flags & SOE & ~0x2000)
+    def __init__(self, delivery: Delivery, sensor: Sensor, clock: Clock, interval_s: Fraction) -> None:
+        self._delivery, self._sensor, self._clock = delivery, sensor, clock
         self._interval_s = interval_s
         self._origin = (clock.now_ns(), 0)
-        self._last_stamp_ns = 0
         self.halted = False
         sensor.restart()
         self.exposure = Exposure(0, self._origin[0], sensor.light(0))
+
+    @property
+    def sequence(self) -> int:
+        """The number of the frame under way."""
+        return self.exposure.sequence
+
+    @property
+    def next_frame_ns(self) -> int:
+        """When the frame under way is finished."""
+        return self.exposure.end_ns
 
     def set_interval(self, interval_s: Fraction) -> None:
         """Change the frame interval from the next frame on."""
@@ -63,12 +43,9 @@ class Stream:
 
     def finish_frame(self) -> bool:
         """The exposure under way ends: deliver it if there is a buffer for it. True if a buffer was finished."""
-        exposure = self.exposure
-        buffer = None if exposure.sequence in self._faults.lost_frames else self._queue.next_queued()
-        if buffer is not None:
-            self._fill(buffer, exposure)
+        delivered = self._delivery.deliver(self.exposure)
         self._begin_next()
-        return buffer is not None
+        return delivered
 
     def postpone(self) -> None:
         """The camera hangs: the same frame begins again an interval from now."""
@@ -92,26 +69,3 @@ class Stream:
 
     def _interval_ns(self, frames: int) -> int:
         return int(self._interval_s * frames * _NS_PER_S)
-
-    def _fill(self, buffer: Buffer, exposure: Exposure) -> None:
-        mark = FrameMark(exposure.sequence & 0xFFFF_FFFF, exposure.light.exposure_ns, exposure.light.gain & 0xFFFF)
-        pixels = [plane.memory.pixels for plane in buffer.planes if plane.memory is not None]
-        used = self._scene.expose(mark, exposure.light, pixels)
-        short = exposure.sequence in self._faults.short_frames
-        for plane, count in zip(buffer.planes, used, strict=True):
-            plane.bytesused = count // 2 if short else count
-        buffer.sequence = exposure.sequence
-        buffer.stamp_ns = self._stamp(exposure.start_ns if self._soe else exposure.end_ns)
-        self._queue.finish(buffer, intact=exposure.sequence not in self._faults.broken_frames)
-
-    def _stamp(self, true_ns: int) -> int:
-        fault = self._faults.stamp
-        stamp_ns = true_ns
-        if fault in (StampFault.ZERO, StampFault.UNKNOWN):
-            return 0
-        if fault is StampFault.REALTIME:
-            stamp_ns += self._clock.realtime_ns() - self._clock.now_ns()
-        if fault is StampFault.BACKWARDS and self._last_stamp_ns and true_ns > self._last_stamp_ns:
-            stamp_ns = self._last_stamp_ns - 1_000_000
-        self._last_stamp_ns = stamp_ns
-        return stamp_ns
