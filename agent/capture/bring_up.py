@@ -14,6 +14,7 @@ from agent.capture.settings import Settings
 from agent.clock import ReadClock
 from agent.errors import AgentError, DeviceGone, InputError
 from agent.kernel import Kernel
+from agent.trigger.registry import KNOWN
 from agent.units import NS_PER_MS, NS_PER_S, format_duration
 from agent.v4l2.focus import focus_once
 from agent.v4l2.gain import GainRequest
@@ -60,6 +61,9 @@ class BringUp:
         self._kernel, self._order, self._limits = kernel, order, limits
         self._slow, self._now_ns = slow, now_ns
         self._settings = order.settings
+        if order.trigger is not None and order.settings.settle_frames is None:
+            # a frame left out would be a pulse lost (mission row E2); the trigger settles by time
+            self._settings = replace(order.settings, settle_frames=0)
         self._failures = 0
         self._is_gone = False
         self._attempt: _Attempt | None = None
@@ -168,6 +172,9 @@ class BringUp:
         session = Session(self._kernel, self._order.path, read_monotonic_ns=self._now_ns)
         try:
             session.prepare(settings)
+            trigger = self._order.trigger
+            if trigger is not None:
+                session.enter_trigger_mode(trigger.wish, KNOWN.before(trigger.entries))
             if self._order.focus_once:
                 focus_once(session.camera.node, self._limits.focus_ns, self._now_ns)
         except BaseException:

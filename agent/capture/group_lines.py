@@ -54,14 +54,15 @@ class GroupLines:
                 now_ns=self._now_ns,
             )
         for unit in units.values():
-            if unit.order.strobe is not None and unit.pairing is not None:
+            order = unit.order.trigger.strobe if unit.order.trigger is not None else None
+            if order is not None and unit.pairing is not None:
                 tell = self._teller(unit.name, "its strobe line works again")
-                order = unit.order.strobe.input
                 self._strobes.append(EdgeInput(self._lines, order, None, unit.pairing.strobe, tell, self._now_ns))
 
     def pairing(self, place: int, camera: CameraOrder) -> Pairing | None:
         """The ledger of a camera that is triggered; None for one that runs free."""
-        if camera.budget is None or self._order.trigger is None or self._order.trigger.kind is None:
+        trigger = camera.trigger
+        if trigger is None or self._order.trigger is None or self._order.trigger.kind is None:
             return None
 
         def tell(code: str, told: str) -> None:
@@ -69,7 +70,7 @@ class GroupLines:
 
         log = Log(self._ring, place, self._board.delays(place))
         words = self._board.camera(place)
-        return Pairing(camera.budget, words, log, tell, self._answered, has_strobe=camera.strobe is not None)
+        return Pairing(trigger.budget, words, log, tell, self._answered, has_strobe=trigger.strobe is not None)
 
     def taker(self, plan: Plan) -> Taker:
         """What takes the ticks of a plan."""

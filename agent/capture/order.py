@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 
 from agent.capture.settings import Settings
 from agent.capture.sink_process import SinkOrder
-from agent.capture.trigger_order import StopOrder, StrobeOrder, TriggerOrder
+from agent.capture.trigger_order import CameraTrigger, StopOrder, TriggerOrder
 from agent.schedule.plan import Plan
 from agent.schedule.quota import Limit
-from agent.trigger.budget import Budget
 from agent.units import NS_PER_MS, NS_PER_S
 
 
@@ -52,8 +51,8 @@ class Realtime:
 class CameraOrder:
     """One camera of a group. `path`: today's node. `focus_once`: run its autofocus before the first tick.
 
-    `usb_reset`: reset its USB device when nothing else ends a hung stop. `budget`: it is triggered, and this is when the
-    frame of a pulse is expected; None: it runs free, whatever its group does. `strobe`: where its strobe is wired to.
+    `usb_reset`: reset its USB device when nothing else ends a hung stop. `trigger`: how its group's trigger fires it;
+    None: it runs free, whatever its group does.
     """
 
     name: str
@@ -61,8 +60,7 @@ class CameraOrder:
     settings: Settings = field(default_factory=Settings)
     focus_once: bool = False
     usb_reset: bool = False
-    budget: Budget | None = None
-    strobe: StrobeOrder | None = None
+    trigger: CameraTrigger | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

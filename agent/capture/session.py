@@ -11,9 +11,19 @@ from typing import NamedTuple
 from agent.capture.in_force import InForce, Light
 from agent.capture.preparation import Camera, find_gain, prepare
 from agent.capture.settings import Prepared, Settings
+from agent.capture.trigger_mode import (
+    ProvenTriggerMode,
+    TriggerWish,
+    enter_trigger_mode,
+    leave_trigger_mode,
+    press_software_trigger,
+    prove_trigger_mode,
+)
 from agent.clock import Clock, Correlation, ReadClock, monotonic_ns
 from agent.errors import AgentError, DeviceError, DeviceGone, StateError, StreamFault
 from agent.kernel import Kernel
+from agent.trigger.lines import Written
+from agent.trigger.registry import Registry
 from agent.units import NS_PER_MS, NS_PER_S, format_duration
 from agent.v4l2.buffers import BufferPool
 from agent.v4l2.device import query_capabilities, require_capture
@@ -41,6 +51,7 @@ class State(enum.Enum):
 
 ALLOWED: Mapping[str, tuple[State, ...]] = {
     "prepare": (State.IDLE, State.PREPARED),
+    "trigger": (State.PREPARED,),
     "arm": (State.PREPARED,),
     "take": (State.ARMED,),
     "give back": (State.PREPARED, State.ARMED, State.FAULT),
@@ -105,6 +116,7 @@ class Session:
         self._locked: ExposureReport | None = None
         self._to_settle = 0
         self._settling = 0
+        self._trigger_mode: ProvenTriggerMode | None = None
         self._poll = select.poll()
         self._correlation = Correlation(Clock.REALTIME)
         self._queue = ExitStack()
@@ -156,6 +168,28 @@ class Session:
         self.state = State.PREPARED
         return self.prepared
 
+    def enter_trigger_mode(self, wish: TriggerWish, registry: Registry) -> None:
+        """Put the camera into a trigger mode, proven; `arm` proves it once more, `release` puts it back as it was found.
+
+        Frames left out after the start would be pulses lost: none are, unless the settings asked for some.
+        Raises StateError, and what `agent.capture.trigger_mode.enter_trigger_mode` raises.
+        """
+        self._require("trigger")
+        node = self.camera.node
+        self._trigger_mode = entered = enter_trigger_mode(node, wish, registry=registry)
+        self._resources.callback(self._leave_trigger_mode, entered)
+
+    def trigger(self) -> Written:
+        """Tell the camera's software trigger; the clock before and after. May be called by another thread.
+
+        Raises StateError, TriggerModeUnknown when it has none, DeviceError.
+        """
+        self._require("take")
+        mode = self._trigger_mode
+        before_ns = self._now_ns()
+        press_software_trigger(self.camera.node, None if mode is None else mode.entry)
+        return Written(before_ns, self._now_ns())
+
     def arm(self, enter: Callable[[], None] = _nothing) -> None:
         """Prove the exposure once more, queue the buffers and start streaming.
 
@@ -166,6 +200,8 @@ class Session:
         _, stream = self._parts()
         if self._locked is not None:
             prove_exposure(self.camera.node, self._locked)
+        if self._trigger_mode is not None:
+            prove_trigger_mode(self.camera.node, self._trigger_mode)
         enter()
         stream.start()
         self._poll.register(stream.fileno(), select.POLLIN)
@@ -346,6 +382,12 @@ class Session:
         # a camera that is gone has nothing to be put back
         with suppress(DeviceGone):
             restore(self.camera.node, found)
+
+    def _leave_trigger_mode(self, entered: ProvenTriggerMode) -> None:
+        self._trigger_mode = None
+        # a camera that is gone has nothing to be put back
+        with suppress(DeviceGone):
+            leave_trigger_mode(self.camera.node, entered)
 
     def _fail(self, cause: AgentError) -> None:
         """The stream off, the first cause kept."""

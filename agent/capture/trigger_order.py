@@ -5,8 +5,11 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
+from agent.capture.trigger_mode import TriggerWish
 from agent.errors import InputError
-from agent.trigger.lines import InputOrder, LineRef, OutputOrder
+from agent.trigger.budget import Budget
+from agent.trigger.lines import InputOrder, OutputOrder
+from agent.trigger.modes import TriggerEntry
 from agent.trigger.pulse import PulseOrder
 from agent.trigger.pwm_order import PwmOrder
 from agent.units import NS_PER_MS
@@ -77,12 +80,15 @@ class StopOrder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StrobeOrder:
-    """The camera's own strobe output on an input of ours: active while it exposes (mission row E5)."""
+class CameraTrigger:
+    """A camera that is fired by its group's trigger.
 
-    input: InputOrder
+    `budget`: when the frame of a pulse is expected. `wish`: the mode it is put into, proven before the stream starts and
+    put back as it was found at the end. `entries`: how cameras are triggered that are not known here, tried first.
+    `strobe`: an input of ours that its own strobe output is wired to, active while it exposes (mission row E5).
+    """
 
-
-def line_of(order: InputOrder | OutputOrder) -> LineRef:
-    """The line an order is about."""
-    return order.line
+    budget: Budget
+    wish: TriggerWish
+    entries: tuple[TriggerEntry, ...] = ()
+    strobe: InputOrder | None = None

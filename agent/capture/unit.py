@@ -26,6 +26,7 @@ from agent.clock import ReadClock
 from agent.errors import AgentError, StateError
 from agent.kernel import Kernel
 from agent.scope import Ended, ScopeEnded
+from agent.trigger.lines import Written
 from agent.v4l2.gain import GainRequest
 
 _DEVELOPED = frozenset({"RGGB", "GRBG", "GBRG", "BA81", "RG10", "BA10", "GB10", "BG10", "RG12", "BA12", "GB12", "BG12"})
@@ -183,6 +184,23 @@ class CameraUnit(Serving):
             self._resume()
 
         self._bring_up.submit(lambda: session.lock(exposure_ns, gain), done)
+
+    def trigger(self, then: Callable[[Written | AgentError], None]) -> None:
+        """Tell the camera's software trigger in the slow thread, beside which nothing else may run there."""
+        session = self.session
+        if session is None or not self.armed or self._bring_up.busy:
+            then(self._cannot_expose())
+            return
+        self.word.step(Step.WORK)
+
+        def done(outcome: Outcome) -> None:
+            then(outcome.result if outcome.error is None else outcome.error)
+            self._rest(Step.SET)
+            if self.word.cancel_pending and self.word.phase is not Phase.STOPPING:
+                self._stop_now()
+            self._resume()
+
+        self._bring_up.submit(session.trigger, done)
 
     def _cannot_expose(self) -> StateError:
         is_closed = self.session is None and not self._bring_up.busy

@@ -21,5 +21,5 @@ def wired_lines(kernel: SimulatedKernel) -> SimulatedLines:
     lines.wire(trigger, LineRef(CHIP, EDGE))
     for camera, name in zip(kernel.cameras, strobes, strict=True):
         lines.on_level(trigger, camera.level)
-        camera.on_strobe(lambda high, _at_ns, ref=LineRef(CHIP, name): lines.pull(ref, high))
+        camera.trigger.strobe.subscribe(lambda high, _at_ns, ref=LineRef(CHIP, name): lines.pull(ref, high))
     return lines
