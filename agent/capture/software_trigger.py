@@ -1,0 +1,51 @@
+"""The software trigger: a button among a camera's controls, pressed by one system call."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from agent.capture.trigger_mode import ProvenTriggerMode, identify
+from agent.clock import ReadClock, monotonic_ns
+from agent.trigger.mode_errors import TriggerOptionUnknown
+from agent.trigger.modes import TriggerMode
+from agent.v4l2.controls import query
+from agent.v4l2.ioctl import Node, typed_error
+from agent.v4l2.uapi import VIDIOC_S_EXT_CTRLS
+from agent.v4l2.values import Batch
+
+
+class Fired(NamedTuple):
+    """The clock around the call that pressed the button: the pulse lies between the two (CLOCK_MONOTONIC)."""
+
+    before_ns: int
+    after_ns: int
+
+
+class SoftwareTrigger:
+    """The button of a camera in SOFTWARE mode. One owner, who also owns the node."""
+
+    def __init__(self, node: Node, entered: ProvenTriggerMode, now_ns: ReadClock = monotonic_ns) -> None:
+        """Find the button. Raises TriggerOptionUnknown when there is none or the mode is another, DeviceError."""
+        software = entered.entry.software
+        camera = identify(node, entered.wish.sensor)
+        found = None if software is None else software.control.find(camera.controls)
+        if software is None or found is None or entered.wish.mode is not TriggerMode.SOFTWARE:
+            raise TriggerOptionUnknown(
+                f"{node.path} has no software trigger in mode {entered.wish.mode}",
+                hint=f"{entered.entry.name} knows the modes {', '.join(entered.entry.modes)}",
+                device=node.path,
+                option="software",
+                asked=entered.wish.mode.value,
+            )
+        control = query(node, found)
+        self._node, self._now_ns = node, now_ns
+        self._batch = Batch([control], {control.id: software.value})
+
+    def fire(self) -> Fired:
+        """Press it. Raises DeviceError, DeviceGone."""
+        before_ns = self._now_ns()
+        code = self._batch.issue(self._node, VIDIOC_S_EXT_CTRLS)
+        after_ns = self._now_ns()
+        if code:
+            raise typed_error(code, VIDIOC_S_EXT_CTRLS.name, self._node.path)
+        return Fired(before_ns, after_ns)
