@@ -1,8 +1,8 @@
 """The shared page of a capture process: what it writes and anybody reads, without a lock or a message (row H1).
 
 Words of 64 bits: a header, the cameras, the histogram of lateness, one of trigger delays for each camera, the accounts
-of the plans, the ring of ticks, the ring of pulses. The capture process is the only writer; the page belongs to the supervisor and outlives a process that died, so that the
-accounts go on in the next one.
+of the plans, the ring of ticks, the ring of pulses. The capture process is the only writer; the page belongs to the
+supervisor and outlives a process that died, so that the accounts go on in the next one.
 """
 
 from __future__ import annotations

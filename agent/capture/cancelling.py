@@ -87,7 +87,7 @@ class Cancelling:
         return what.ended
 
     def camera(self, cancel: m.Cancel, unit: CameraUnit) -> Ended:
-        """A camera and all its plans. Sets of its group go on as soon as it is started again, and are skipped till then."""
+        """A camera and all its plans. Sets of its group are skipped until it is started again."""
         ended = self._plans.end_camera(unit.name, cancel.by)
         end = lambda: self._scheduler.cancel_all(self._now_ns(), camera=unit.name)  # noqa: E731
         self._answer_later(cancel, _What(ended, [unit], end))

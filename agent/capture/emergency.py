@@ -132,5 +132,3 @@ class EmergencyStop:
         if line is not None:
             line.release()
         return self._press(Pressed(self._now_ns(), f"line {self._order.line} cannot be read: {error.message}"))
-
-

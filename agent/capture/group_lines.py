@@ -139,8 +139,6 @@ class GroupLines:
     def _teller(self, camera: str, works: str) -> Callable[[AgentError | None], None]:
         def tell(error: AgentError | None) -> None:
             code, told, hint = ("works", works, "") if error is None else (error.code, error.message, error.hint)
-            self._channel.offer(
-                m.TriggerTold(at_ns=self._now_ns(), camera=camera, code=code, told=told, hint=hint)
-            )
+            self._channel.offer(m.TriggerTold(at_ns=self._now_ns(), camera=camera, code=code, told=told, hint=hint))
 
         return tell

@@ -120,7 +120,7 @@ class GroupTrigger:
             self._arm()
 
     def stopping(self) -> None:
-        """A camera's stream ends: no pulse from now on, the line idle; who waits for one is told that none will come."""
+        """A camera's stream ends: no pulse from now on, the line idle; who waits for one is told so."""
         self._ready_ns = None
         try:
             if self._pwm is not None:

@@ -1,7 +1,8 @@
 """The loop of a capture process: one thread, one epoll, one order at every wake.
 
 1. the emergency stop; 2. cancels, commands, and what the helper threads have done; 3. edges; 4. due ticks; 5. cameras;
-6. frames that come back; 7. what is overdue. Each step is bounded: what does not fit waits for the next turn, after cancels were looked at again.
+6. frames that come back; 7. what is overdue. Each step is bounded: what does not fit waits for the next turn, after
+cancels were looked at again.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from contextlib import ExitStack
 from agent.capture import messages as m
 from agent.capture.board import Head
 from agent.capture.commands import Commands
-from agent.capture.emergency import Pressed
 from agent.capture.group_lines import GroupLines
 from agent.capture.helper import Doorbell, Helper, HelperThread
 from agent.capture.order import CameraOrder

@@ -210,8 +210,10 @@ class EmergencyStopped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TriggerTold:
-    """Event of the trigger: `code` is stable (`relocked`, `out_of_budget`, `back_in_budget`, `undecided`, `works`, or that of
-    the error that keeps its line from working), `told` is for people. `camera` is empty where it concerns the group.
+    """Event of a group's lines. `camera` is empty where it concerns the group; `told` is for people.
+
+    `code` is stable: `relocked`, `undecided`, `out_of_budget`, `back_in_budget`; that of the error which keeps a line
+    from working, or `works` when it does again.
     """
 
     at_ns: int

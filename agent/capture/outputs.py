@@ -37,9 +37,7 @@ TellFired = Callable[[Fired], None]
 class LineOutput:
     """A GPIO line. The line is open, at its safe level, from the beginning to `release`."""
 
-    def __init__(
-        self, lines: Lines, order: OutputOrder, pulse: PulseOrder, tell: TellFired, now_ns: ReadClock
-    ) -> None:
+    def __init__(self, lines: Lines, order: OutputOrder, pulse: PulseOrder, tell: TellFired, now_ns: ReadClock) -> None:
         """Take the line. Raises LineError."""
         self._order, self._tell, self._now_ns = order, tell, now_ns
         self._line: OutputLine = lines.open_output(order)

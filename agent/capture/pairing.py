@@ -161,11 +161,11 @@ class Pairing:
             words[Of.RESIDUAL_MIN_NS] = residual_ns
         if words[Of.MATCHED] == 1 or residual_ns > words[Of.RESIDUAL_MAX_NS]:
             words[Of.RESIDUAL_MAX_NS] = residual_ns
-        words[Of.OUT_OF_BUDGET] += self._out_of_budget(residual_ns)
+        words[Of.OUT_OF_BUDGET] += self._newly_out_of_budget()
         if not self._has_strobe:
             self._log.delays.add(residual_ns + self._budget.delay_ns)
 
-    def _out_of_budget(self, residual_ns: int) -> int:
+    def _newly_out_of_budget(self) -> int:
         counted = self._ledger.counts.out_of_budget
         since, self._counted_out = counted - self._counted_out, counted
         return since if not self._has_strobe else 0
@@ -179,10 +179,14 @@ class Pairing:
                 offsets = ", ".join(format_duration(offset_ns) for offset_ns in notice.offsets_ns)
                 self._tell("undecided", f"frames come at another offset, which may be any of {offsets}")
             case OutOfBudget() if not self._has_strobe:
-                told = f"frame {notice.frame} began {format_duration(abs(notice.residual_ns))} {_side(notice)} its instant"
+                told = (
+                    f"frame {notice.frame} began {format_duration(abs(notice.residual_ns))} {_side(notice)} its instant"
+                )
                 self._tell("out_of_budget", f"{told}; the budget allows ± {format_duration(self._budget.jitter_ns)}")
             case BackInBudget() if not self._has_strobe:
-                self._tell("back_in_budget", f"frame {notice.frame} and the {notice.frames - 1} before it are in budget")
+                self._tell(
+                    "back_in_budget", f"frame {notice.frame} and the {notice.frames - 1} before it are in budget"
+                )
             case Explained():
                 pulse_log.put_explained(self._log.ring, self._log.place, notice)
 
@@ -195,4 +199,4 @@ def _relocked(notice: Relocked) -> str:
     offset = format_duration(notice.offset_ns)
     if not notice.after_frames:
         return f"frames are looked for at the budget's delay again, after {format_duration(notice.before_ns)} beside it"
-    return f"the pairing was shifted: {notice.after_frames} frames in a row came {offset} beside their instants; locked on it"
+    return f"the pairing was shifted: {notice.after_frames} frames in a row came {offset} beside their instants; locked"

@@ -25,8 +25,8 @@ class Request:
     """A fired tick on its way: `wanted` frames still to come, `out` lent and not back yet.
 
     `since_ns`: when its last frame came, or it was fired. `pulse`: the number of the trigger pulse whose frame it takes
-    next; None: the first frame exposed from its instant on. `began_ns`: when the exposure of its last frame began. `set`:
-    the frame set it belongs to. `end`: why it ends without what it wanted; None: it does not.
+    next; None: the first frame exposed from its instant on. `began_ns`: when the exposure of its last frame began.
+    `set`: the frame set it belongs to. `end`: why it ends without what it wanted; None: it does not.
     """
 
     tick: Tick
@@ -230,9 +230,7 @@ class Requests:
 
     def give_up_late(self, fired_before_ns: int) -> None:
         """End those that had no frame since then, and could expect one."""
-        late = [
-            request for request in self.waiting if request.since_ns <= fired_before_ns and self._expects(request)
-        ]
+        late = [request for request in self.waiting if request.since_ns <= fired_before_ns and self._expects(request)]
         for request in late:
             request.spoil(End.NO_FRAME)
         self._settle(late)

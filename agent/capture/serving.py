@@ -182,6 +182,6 @@ def unanswered(camera: str, pulses: int) -> StreamFault:
     """The fault of a camera that does not answer its trigger."""
     return StreamFault(
         f"{camera}: {pulses} trigger pulses in a row brought no frame of their own",
-        hint="see whether the line is wired to this camera and its trigger mode is on: `camera-agent trigger self-test`",
+        hint="see whether its line is wired to the camera, and its trigger mode is on: camera-agent trigger self-test",
         device=camera,
     )

@@ -13,16 +13,17 @@ from agent.capture.preparation import Camera, find_gain, prepare
 from agent.capture.settings import Prepared, Settings
 from agent.capture.trigger_mode import (
     ProvenTriggerMode,
+    SoftwareButton,
     TriggerWish,
     enter_trigger_mode,
     leave_trigger_mode,
-    press_software_trigger,
     prove_trigger_mode,
 )
 from agent.clock import Clock, Correlation, ReadClock, monotonic_ns
 from agent.errors import AgentError, DeviceError, DeviceGone, StateError, StreamFault
 from agent.kernel import Kernel
 from agent.trigger.lines import Written
+from agent.trigger.modes import TriggerMode
 from agent.trigger.registry import Registry
 from agent.units import NS_PER_MS, NS_PER_S, format_duration
 from agent.v4l2.buffers import BufferPool
@@ -117,6 +118,7 @@ class Session:
         self._to_settle = 0
         self._settling = 0
         self._trigger_mode: ProvenTriggerMode | None = None
+        self._button: SoftwareButton | None = None
         self._poll = select.poll()
         self._correlation = Correlation(Clock.REALTIME)
         self._queue = ExitStack()
@@ -169,7 +171,7 @@ class Session:
         return self.prepared
 
     def enter_trigger_mode(self, wish: TriggerWish, registry: Registry) -> None:
-        """Put the camera into a trigger mode, proven; `arm` proves it once more, `release` puts it back as it was found.
+        """Put the camera into a trigger mode, proven; `arm` proves it again, `release` puts it back as it was found.
 
         Frames left out after the start would be pulses lost: none are, unless the settings asked for some.
         Raises StateError, and what `agent.capture.trigger_mode.enter_trigger_mode` raises.
@@ -178,16 +180,23 @@ class Session:
         node = self.camera.node
         self._trigger_mode = entered = enter_trigger_mode(node, wish, registry=registry)
         self._resources.callback(self._leave_trigger_mode, entered)
+        self._button = SoftwareButton(node, entered.entry) if wish.mode is TriggerMode.SOFTWARE else None
 
     def trigger(self) -> Written:
         """Tell the camera's software trigger; the clock before and after. May be called by another thread.
 
-        Raises StateError, TriggerModeUnknown when it has none, DeviceError.
+        Raises StateError also when it was not put into the mode SOFTWARE, DeviceError.
         """
         self._require("take")
-        mode = self._trigger_mode
+        if self._button is None:
+            raise StateError(
+                f"{self.camera.node.path} was not put into the mode software",
+                hint="enter_trigger_mode with that mode first",
+                state=self.state.value,
+                verb="trigger",
+            )
         before_ns = self._now_ns()
-        press_software_trigger(self.camera.node, None if mode is None else mode.entry)
+        self._button.press()
         return Written(before_ns, self._now_ns())
 
     def arm(self, enter: Callable[[], None] = _nothing) -> None:

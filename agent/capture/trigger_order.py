@@ -83,8 +83,8 @@ class StopOrder:
 class CameraTrigger:
     """A camera that is fired by its group's trigger.
 
-    `budget`: when the frame of a pulse is expected. `wish`: the mode it is put into, proven before the stream starts and
-    put back as it was found at the end. `entries`: how cameras are triggered that are not known here, tried first.
+    `budget`: when the frame of a pulse is expected. `wish`: the mode it is put into, proven before the stream starts,
+    and put back as it was found at the end. `entries`: how cameras are triggered that are not known here, tried first.
     `strobe`: an input of ours that its own strobe output is wired to, active while it exposes (mission row E5).
     """
 

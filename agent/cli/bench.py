@@ -15,6 +15,7 @@ from agent.trigger.lines import Lines
 if TYPE_CHECKING:
     from agent.simulation.kernel import SimulatedKernel
 
+
 class Machine(NamedTuple):
     """What a capture process works on: the kernel's cameras, and the lines of its GPIO chips."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from agent.simulation.kernel import SimulatedKernel
 from agent.simulation.line_level import LineChip
 from agent.simulation.lines import SimulatedLines
@@ -21,5 +23,10 @@ def wired_lines(kernel: SimulatedKernel) -> SimulatedLines:
     lines.wire(trigger, LineRef(CHIP, EDGE))
     for camera, name in zip(kernel.cameras, strobes, strict=True):
         lines.on_level(trigger, camera.level)
-        camera.trigger.strobe.subscribe(lambda high, _at_ns, ref=LineRef(CHIP, name): lines.pull(ref, high))
+        camera.trigger.strobe.subscribe(_pulling(lines, LineRef(CHIP, name)))
     return lines
+
+
+def _pulling(lines: SimulatedLines, line: LineRef) -> Callable[[bool, int], None]:
+    """What gives `line` the level of a strobe."""
+    return lambda high, _at_ns: lines.pull(line, high)

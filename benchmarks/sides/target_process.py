@@ -23,9 +23,9 @@ from agent.capture.requests import Choice, Request
 from agent.capture.state_word import Phase
 from agent.capture.stop import Waiter, off_already
 from agent.kernel import LinuxKernel
-from agent.trigger.gpio import GpioLines
 from agent.schedule.run import Tick
 from agent.scope import Ended
+from agent.trigger.gpio import GpioLines
 from benchmarks.common import own_cpu_ns
 
 TARGET, MARKS = "target", "marks"

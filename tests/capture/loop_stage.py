@@ -143,7 +143,9 @@ class LoopStage:
             self.kernel = undo.enter_context(
                 SimulatedKernel([uvc_profile(name, place + 1) for place, name in enumerate(NAMES)], clock=self.clock)
             )
-            self.lines = undo.enter_context(SimulatedLines(self.chips, clock=self.clock, deadlines=self.kernel.deadlines))
+            self.lines = undo.enter_context(
+                SimulatedLines(self.chips, clock=self.clock, deadlines=self.kernel.deadlines)
+            )
             self.cameras = dict(zip(NAMES, self.kernel.cameras, strict=True))
             settings = Settings(settle_frames=0)
             orders = [

@@ -227,8 +227,8 @@ def test_adopted_plans_go_on_and_those_cancelled_meanwhile_end():
         successor = LoopStage(capacity=4)
         plans = before.loop.plans.__class__(
             *(before.loop._order, before.board, before.loop.units, before.loop._equipment.quotas),
-                before.clock.now_ns,
-                before.loop.lines.taker,
+            before.clock.now_ns,
+            before.loop.lines.taker,
         )
         plans.adopt(adopted)
         assert before.buckets.level(0, before.clock.now_ns()) == left, "a quota is not filled by a death"
