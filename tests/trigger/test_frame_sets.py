@@ -63,9 +63,8 @@ def test_the_true_skew_is_within_the_one_told(frames):
     sets.pulse(7)
     given, true = [], []
     for number, (start, u, error) in enumerate(frames):
-        error = max(-u, min(u, error))
         true.append(start)
-        given += sets.add(str(number), [matched(7, number, start + error, u)])
+        given += sets.add(str(number), [matched(7, number, start + max(-u, min(u, error)), u)])
     (one,) = given
     assert abs(max(true) - min(true) - one.skew_ns) <= one.uncertainty_ns
     assert one.uncertainty_ns <= 2 * max(u for _, u, _ in frames)
