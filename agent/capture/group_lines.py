@@ -21,6 +21,7 @@ from agent.schedule.plan import Plan
 from agent.schedule.ring import Ring
 from agent.shared import FENCE
 from agent.trigger.lines import Lines
+from agent.trigger.verdicts import Entry
 
 
 class GroupLines:
@@ -70,7 +71,12 @@ class GroupLines:
 
         log = Log(self._ring, place, self._board.delays(place))
         words = self._board.camera(place)
-        return Pairing(trigger.budget, words, log, tell, self._answered, has_strobe=trigger.strobe is not None)
+
+        def ended(entry: Entry) -> None:
+            if self.trigger is not None:
+                self.trigger.ended(camera.name, entry)
+
+        return Pairing(trigger.budget, words, log, tell, ended, has_strobe=trigger.strobe is not None)
 
     def taker(self, plan: Plan) -> Taker:
         """What takes the ticks of a plan."""
@@ -131,10 +137,6 @@ class GroupLines:
             for each in (self.stop, self.trigger, *self._strobes):
                 if each is not None:
                     steps.callback(each.release)
-
-    def _answered(self, pulse: int) -> None:
-        if self.trigger is not None:
-            self.trigger.answered(pulse)
 
     def _teller(self, camera: str, works: str) -> Callable[[AgentError | None], None]:
         def tell(error: AgentError | None) -> None:

@@ -15,7 +15,9 @@ from agent.clock import ReadClock
 from agent.errors import AgentError
 from agent.schedule.run import Tick
 from agent.trigger.errors import LineError
+from agent.trigger.frame_sets import FrameSet, FrameSets
 from agent.trigger.lines import Lines
+from agent.trigger.verdicts import Entry
 from agent.units import NS_PER_MS, NS_PER_S
 
 _RETRY_NS = NS_PER_S
@@ -52,6 +54,8 @@ class GroupTrigger:
         self._number = words[Head.PULSES] - 1
         self._last_ns = 0
         self._abandoned: int | None = None
+        names = [unit.name for unit in units]
+        self._sets = FrameSets(names) if len(names) > 1 else None
         self._ready_ns: int | None = None
         self._retry_ns: int | None = now_ns()
         self.input = None
@@ -132,9 +136,13 @@ class GroupTrigger:
         self._abandoned = self._firing.give_up()
         self.waited_for()
 
-    def answered(self, pulse: int) -> None:
-        """A frame of this pulse came."""
-        self._firing.answered(pulse)
+    def ended(self, camera: str, entry: Entry) -> None:
+        """A camera's ledger brought a pulse or a frame to its end: no further tick shares that pulse."""
+        if entry.pulse is None:
+            return
+        self._firing.answered(entry.pulse)
+        if self._sets is not None:
+            self._count(self._sets.add(camera, (entry,)))
 
     def release(self) -> None:
         """Lines at their safe levels, let go; idempotent."""
@@ -194,11 +202,14 @@ class GroupTrigger:
 
     def _told(self, fired: Fired) -> None:
         self._words[Head.PULSES] += 1
+        self._open_set(fired.number)
         for unit in self._units:
             unit.pulsed(fired.number, fired.at_ns, fired.uncertainty_ns)
 
     def _told_camera(self, camera: str, fired: Fired) -> None:
-        self._words[Head.PULSES] = fired.number + 1
+        if self._words[Head.PULSES] <= fired.number:
+            self._words[Head.PULSES] = fired.number + 1
+            self._open_set(fired.number)
         for unit in self._units:
             if unit.name == camera:
                 unit.pulsed(fired.number, fired.at_ns, fired.uncertainty_ns)
@@ -216,9 +227,22 @@ class GroupTrigger:
         self._last_ns = at_ns
         self._words[Head.PULSES] += 1
         if self.ready:
+            self._open_set(self._number)
             for unit in self._units:
                 unit.pulsed(self._number, at_ns, uncertainty_ns)
         self._on_pulse(at_ns)
+
+    def _open_set(self, number: int) -> None:
+        if self._sets is not None:
+            self._count(self._sets.pulse(number))
+
+    def _count(self, sets: Sequence[FrameSet]) -> None:
+        words = self._words
+        for each in sets:
+            words[Head.SETS if each.complete else Head.SETS_INCOMPLETE] += 1
+            if each.complete and each.skew_ns is not None:
+                words[Head.SKEW_NS] = each.skew_ns
+                words[Head.SKEW_MAX_NS] = max(words[Head.SKEW_MAX_NS], each.skew_ns)
 
     def _cycle_ns(self) -> int:
         if self._order.cycle_ns is not None:

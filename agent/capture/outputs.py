@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
-from agent.clock import ReadClock
+from agent.clock import ReadClock, monotonic_ns
 from agent.errors import AgentError
 from agent.trigger.lines import Lines, OutputLine, OutputOrder, Written
-from agent.trigger.pulse import PulseEdge, PulseOrder, PulseOut
+from agent.trigger.pulse import SPIN_BELOW_NS, PulseEdge, PulseOrder, PulseOut
 
 
 class TriggerNotIdle(AgentError):
@@ -41,7 +41,9 @@ class LineOutput:
         """Take the line. Raises LineError."""
         self._order, self._tell, self._now_ns = order, tell, now_ns
         self._line: OutputLine = lines.open_output(order)
-        self._pulses = PulseOut(self._line, pulse, read_ns=now_ns)
+        # a clock that stands still until it is moved cannot be spun on
+        spin_below_ns = SPIN_BELOW_NS if now_ns is monotonic_ns else 0
+        self._pulses = PulseOut(self._line, pulse, read_ns=now_ns, spin_below_ns=spin_below_ns)
         if order.safe_active:
             self._line.set(active=False)
 

@@ -50,17 +50,17 @@ class Pairing:
         words: memoryview,
         log: Log,
         tell: TellNotice,
-        answered: Callable[[int], None],
+        ended: Callable[[Entry], None],
         *,
         has_strobe: bool,
     ) -> None:
-        """`answered` gets each pulse that ended, so that no further tick shares it.
+        """`ended` gets what the ledger brought to an end, before anybody acts on it.
 
         `has_strobe`: delays are measured on the camera's strobe line, not by the stamps of its frames.
         """
         self.unanswered = 0
         self._budget, self._words, self._log, self._tell = budget, words, log, tell
-        self._answered, self._has_strobe = answered, has_strobe
+        self._ended, self._has_strobe = ended, has_strobe
         self._ledger = Ledger(budget)
         self._pulses: dict[int, int] = {}
         """When those pulses were that have not ended."""
@@ -131,8 +131,8 @@ class Pairing:
         unmatched = []
         for entry in told.entries:
             self._write(entry)
+            self._ended(entry)
             if entry.pulse is not None:
-                self._answered(entry.pulse)
                 if entry.end is End.MATCHED:
                     self.unanswered = 0
                 else:

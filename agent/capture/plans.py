@@ -14,7 +14,7 @@ from agent.capture.board import Board, Head
 from agent.capture.order import GroupOrder, PlanOrder
 from agent.capture.process_messages import Adopted
 from agent.capture.quotas import Quotas, Toll
-from agent.capture.requests import FrameSet, Request
+from agent.capture.requests import Joint, Request
 from agent.capture.takers import Taker
 from agent.capture.tick_log import End
 from agent.capture.unit import CameraUnit
@@ -117,11 +117,12 @@ class Plans:
 
     def ended(self, request: Request, now_ns: int) -> None:
         """A request ended: count it, and write its record. That of a set ends with its last camera's."""
-        if request.set is not None:
-            whole = request.set.joined(request)
+        if request.joint is not None:
+            whole = request.joint.joined(request)
             if whole is None:
                 return
-            self._count_set(request.set, whole.end)
+            if whole.pulse is None:
+                self._count_set(request.joint, whole.end)
             request = whole
         tick, end = request.tick, request.end
         if end is None:
@@ -144,7 +145,8 @@ class Plans:
             request.operator_ns,
         )
 
-    def _count_set(self, joined: FrameSet, end: End | None) -> None:
+    def _count_set(self, joined: Joint, end: End | None) -> None:
+        """Cameras that run free; those of a trigger are counted pulse by pulse."""
         words = self._words
         if end is not None:
             words[Head.SETS_INCOMPLETE] += 1

@@ -26,7 +26,7 @@ class Request:
 
     `since_ns`: when its last frame came, or it was fired. `pulse`: the number of the trigger pulse whose frame it takes
     next; None: the first frame exposed from its instant on. `began_ns`: when the exposure of its last frame began.
-    `set`: the frame set it belongs to. `end`: why it ends without what it wanted; None: it does not.
+    `joint`: the shots of other cameras for the same tick. `end`: why it ends without what it wanted; None: it does not.
     """
 
     tick: Tick
@@ -42,7 +42,7 @@ class Request:
     operator_ns: int = 0
     pulse: int | None = None
     began_ns: int = 0
-    set: FrameSet | None = None
+    joint: Joint | None = None
     end: End | None = None
 
     def spoil(self, end: End) -> None:
@@ -52,7 +52,7 @@ class Request:
             self.end = end
 
 
-class FrameSet:
+class Joint:
     """One tick that wants a shot of each camera of a group: it ends when the last of them has (mission row E6)."""
 
     def __init__(self, members: int) -> None:
@@ -140,11 +140,11 @@ class Requests:
         """When `check` should be called next."""
         return min(awaited.until_ns for awaited in self._awaited) if self._awaited else None
 
-    def add(self, tick: Tick, stores: bool, pulse: int | None = None, set_: FrameSet | None = None) -> None:
+    def add(self, tick: Tick, stores: bool, pulse: int | None = None, joint: Joint | None = None) -> None:
         """A fired tick waits for the first frames exposed from its instant on, or of trigger pulses from `pulse` on."""
         since_ns = tick.fired_ns
         self.waiting.append(
-            Request(tick, tick.due_ns, tick.fired_ns, tick.wanted, stores, since_ns, pulse=pulse, set=set_)
+            Request(tick, tick.due_ns, tick.fired_ns, tick.wanted, stores, since_ns, pulse=pulse, joint=joint)
         )
 
     def offer(self, session: Session, shot: Shot, limit_ns: int, pulse: int | None = None) -> bool:

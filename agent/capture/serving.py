@@ -10,7 +10,7 @@ from agent.capture.board import Of
 from agent.capture.order import CameraOrder, StageLimits
 from agent.capture.pairing import Pairing
 from agent.capture.publish import Returned
-from agent.capture.requests import Choice, FrameSet, Requests
+from agent.capture.requests import Choice, Joint, Requests
 from agent.capture.session import Session, Shot
 from agent.capture.state_word import Phase, StateWord, Step
 from agent.capture.tick_log import End
@@ -56,14 +56,14 @@ class Serving(ABC):
         """Frames that are out."""
         return self.requests.lent
 
-    def want(self, tick: Tick, stores: bool, pulse: int | None = None, set_: FrameSet | None = None) -> None:
+    def want(self, tick: Tick, stores: bool, pulse: int | None = None, joint: Joint | None = None) -> None:
         """A fired tick waits for the first frames exposed from its instant on. Only while `armed`.
 
-        Where it is triggered, for the frames of the trigger pulses from `pulse` on. `set_`: the set it is part of.
+        Where it is triggered, for the frames of the trigger pulses from `pulse` on. `joint`: the shots it is one of.
         """
         if not self.requests.waiting:
             self.word.step(Step.WANTED)
-        self.requests.add(tick, stores, pulse, set_)
+        self.requests.add(tick, stores, pulse, joint)
 
     def pulsed(self, pulse: int, at_ns: int, uncertainty_ns: int) -> None:
         """A pulse of its trigger came at `at_ns`, give or take `uncertainty_ns`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from agent.capture.requests import FrameSet
+from agent.capture.requests import Joint
 from agent.capture.serving import Serving
 from agent.schedule.run import Tick
 
@@ -53,7 +53,7 @@ class SetTaker:
 
     def want(self, tick: Tick, stores: bool) -> None:
         """A shot of each."""
-        joined = FrameSet(len(self._units))
+        joined = Joint(len(self._units))
         for unit in self._units:
             unit.want(tick, stores, None, joined)
 
@@ -71,7 +71,7 @@ class TriggeredTaker:
 
     def want(self, tick: Tick, stores: bool) -> None:
         """A shot of each, of the same pulse."""
-        joined = FrameSet(len(self._units)) if len(self._units) > 1 else None
+        joined = Joint(len(self._units)) if len(self._units) > 1 else None
         pulse = self._source.pulse_for(tick)
         for unit in self._units:
             unit.want(tick, stores, pulse, joined)

@@ -25,7 +25,7 @@ from agent.schedule.ring import RingReader
 from agent.simulation.bench import uvc_profile
 from agent.simulation.clock import ManualClock
 from agent.simulation.kernel import SimulatedKernel
-from agent.simulation.lines import SimulatedLines
+from agent.simulation.wired import wired_lines
 from agent.units import NS_PER_MS
 
 NAMES = ("top", "side")
@@ -109,10 +109,10 @@ class LoopStage:
         publisher=None,
         join_ns=0,
         queue_messages=4096,
-        chips=(),
         trigger=None,
         emergency_stop=None,
-        **camera,
+        camera_trigger=None,
+        cameras=NAMES,
     ):
         self.clock = ManualClock()
         self.quotas_words = memoryview(bytearray(8 * Buckets.words_for(8 + capacity))).cast("q")
@@ -120,7 +120,6 @@ class LoopStage:
         self.said, self.helpers, self.records = [], {}, []
         self.number = 0
         self.publisher = publisher
-        self.chips = chips
         self._order = GroupOrder(
             name="g",
             cameras=(),
@@ -132,7 +131,8 @@ class LoopStage:
             trigger=trigger,
             emergency_stop=emergency_stop,
         )
-        self._camera = camera
+        self._camera_trigger, self._triggered = camera_trigger, cameras
+        self.wrap_output = self.prepare_camera = self.hold = self.pulled = None
         self._adopted, self._left_off = adopted, left_off
         self._queue_messages = queue_messages
 
@@ -143,13 +143,17 @@ class LoopStage:
             self.kernel = undo.enter_context(
                 SimulatedKernel([uvc_profile(name, place + 1) for place, name in enumerate(NAMES)], clock=self.clock)
             )
-            self.lines = undo.enter_context(
-                SimulatedLines(self.chips, clock=self.clock, deadlines=self.kernel.deadlines)
-            )
+            self.lines = undo.enter_context(wired_lines(self.kernel))
+            self._set_the_scene(undo)
             self.cameras = dict(zip(NAMES, self.kernel.cameras, strict=True))
             settings = Settings(settle_frames=0)
             orders = [
-                CameraOrder(name=name, path=camera.path, settings=settings, **self._camera)
+                CameraOrder(
+                    name=name,
+                    path=camera.path,
+                    settings=settings,
+                    trigger=self._camera_trigger if name in self._triggered else None,
+                )
                 for name, camera in self.cameras.items()
             ]
             order = self._order.__class__(
@@ -187,6 +191,19 @@ class LoopStage:
     def _make_helper(self, name, bell):
         self.helpers[name] = LoopHelper(bell)
         return self.helpers[name]
+
+    def _set_the_scene(self, undo):
+        """What a test wants to be so before the loop begins."""
+        if self.hold is not None:
+            undo.callback(self.lines.open_output(self.hold).release)
+        if self.pulled is not None:
+            self.lines.pull(self.pulled, True)
+        if self.wrap_output is not None:
+            opened = self.lines.open_output
+            self.lines.open_output = lambda order: self.wrap_output(opened(order))
+        if self.prepare_camera is not None:
+            for camera in self.kernel.cameras:
+                self.prepare_camera(camera)
 
     # -- turning --------------------------------------------------------------------------------------------------
 
