@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from itertools import pairwise
 
 import pytest
-from contract.line_bench import IN, LABEL, NAMES, OUT, SPARE, LinesUnderTest
 
 from agent.clock import monotonic_ns
 from agent.errors import InputError, StateError
 from agent.trigger.errors import ChipNotFound, LineBusy, LineGone, LineNotFound
 from agent.trigger.lines import Bias, Edge, Edges, InputLine, InputOrder, LineRef, OutputOrder
 from agent.units import NS_PER_MS
+from contract.line_bench import IN, LABEL, NAMES, OUT, SPARE, LinesUnderTest
 
 LIMIT_MS = 10_000
 
