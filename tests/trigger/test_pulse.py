@@ -249,3 +249,23 @@ def test_the_edges_kept_are_bounded():
     edges = run(out, clock)
     assert len(edges) == 2 * count
     assert out.edges == tuple(edges[-KEPT_EDGES:])
+
+
+def test_a_line_that_is_safe_when_active_idles_inactive_and_goes_back():
+    clock = RunningClock()
+    line = NotedOutput(clock, safe_active=True)
+    out = PulseOut(line, PulseOrder(width_ns=NS_PER_MS), read_ns=clock)
+    assert not line.active
+    (begin,) = out.fire(clock())
+    assert begin.active
+    out.release()
+    assert line.active
+
+
+def test_a_line_that_cannot_be_made_inactive_is_let_go():
+    clock = RunningClock()
+    line = NotedOutput(clock, safe_active=True)
+    line.fails = [errno.EIO]
+    with pytest.raises(LineError):
+        PulseOut(line, PulseOrder(width_ns=NS_PER_MS), read_ns=clock)
+    assert line.releases == 1

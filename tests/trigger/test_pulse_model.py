@@ -33,6 +33,7 @@ class Pulses(RuleBasedStateMachine):
         order = PulseOrder(width_ns=WIDTH_NS, count=count, period_ns=period_ns)
         self.pulses = PulseOut(line, order, read_ns=self.clock.now_ns)
         self.here, self.released = True, False
+        self.levels.clear()
 
     @rule(after_ns=st.sampled_from([0, 1, WIDTH_NS // 2, WIDTH_NS, PERIOD_NS, 3 * PERIOD_NS]))
     def time_goes_on(self, after_ns):
@@ -41,6 +42,8 @@ class Pulses(RuleBasedStateMachine):
     @rule()
     def fire(self):
         busy = self.pulses.next_ns is not None
+        if not busy:
+            self.levels.clear()
         self._do(lambda: self.pulses.fire(self.clock.now_ns()), refused=busy)
 
     @rule()
@@ -94,18 +97,18 @@ class Pulses(RuleBasedStateMachine):
             return
         if self.pulses.is_active:
             assert self.lines.level(TRIGGER) is not self.active_low
-        elif self.pulses.edges:
+        else:
             assert self.lines.level(TRIGGER) is self.active_low
 
     @invariant()
     def what_was_said_is_what_was_seen(self):
-        """The edges told and the edges on the wire are the same, in number and in time."""
+        """The edges told and the edges on the wire are the same, in number, level and time."""
         if not hasattr(self, "here") or not self.here or self.released:
             return
-        written = [edge.written for edge in self.pulses.edges if edge.written is not None]
-        seen = [now_ns for _, now_ns in self.levels][-len(written) :] if written else []
-        for bracket, now_ns in zip(written[1:], seen[1:], strict=True):
-            assert bracket.before_ns <= now_ns <= bracket.after_ns
+        told = [edge for edge in self.pulses.edges if edge.written is not None]
+        for edge, (high, now_ns) in zip(told, self.levels, strict=True):
+            assert high is (edge.active != self.active_low)
+            assert edge.written.before_ns <= now_ns <= edge.written.after_ns
 
     def teardown(self):
         if not hasattr(self, "here"):
