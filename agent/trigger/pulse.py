@@ -82,7 +82,8 @@ class PulseEdge(NamedTuple):
 class PulseOut:
     """One output line that sends pulses. A context manager; owns the line. Used by one thread.
 
-    `release()` is idempotent, and leaves the line at its safe level whatever happened before.
+    From now on the line is inactive between pulses, also where its safe level is the active one: else the first pulse
+    would have no edge. `release()` is idempotent, and leaves the line at its safe level whatever happened before.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class PulseOut:
         read_ns: ReadClock = monotonic_ns,
         spin_below_ns: int = SPIN_BELOW_NS,
     ) -> None:
+        """Make the line inactive. Raises LineGone, LineError: the line is released then."""
         self._line = line
         self._order = order
         self._read_ns = read_ns
@@ -106,6 +108,12 @@ class PulseOut:
         """Before this no pulse begins: the gap after the one before."""
         self._edges: deque[PulseEdge] = deque(maxlen=KEPT_EDGES)
         self._released = False
+        try:
+            if line.is_active():
+                line.set(False)
+        except BaseException:
+            line.release()
+            raise
 
     def __enter__(self) -> Self:
         return self

@@ -16,7 +16,8 @@ from agent.clock import monotonic_ns
 from agent.errors import InputError, StateError
 from agent.trigger.errors import ChipNotFound, LineBusy, LineGone, LineNotFound
 from agent.trigger.lines import Bias, Edge, Edges, InputLine, InputOrder, LineRef, OutputOrder
-from agent.units import NS_PER_MS
+from agent.trigger.pulse import PulseOrder, PulseOut
+from agent.units import NS_PER_MS, NS_PER_US
 from contract.line_bench import IN, LABEL, NAMES, OUT, SPARE, LinesUnderTest
 
 LIMIT_MS = 10_000
@@ -178,6 +179,44 @@ def test_an_output_can_be_opened_again(lines_under_test):
     for _ in range(3):
         with output(lines_under_test) as line:
             line.set(True)
+
+
+# ---- pulses
+
+
+def test_a_short_pulse_has_its_width_and_is_over(lines_under_test):
+    width_ns = 50 * NS_PER_US
+    order = OutputOrder(line=lines_under_test.ref(OUT), consumer="the-contract")
+    with PulseOut(lines_under_test.lines.open_output(order), PulseOrder(width_ns=width_ns)) as pulses:
+        for _ in range(5):
+            begin, end = pulses.fire(monotonic_ns())
+            assert end.written.before_ns - begin.written.after_ns >= width_ns
+            assert not lines_under_test.level(OUT)
+
+
+@pytest.mark.parametrize("active_low", [False, True])
+def test_a_long_pulse_is_on_the_line_until_due(lines_under_test, active_low):
+    order = OutputOrder(line=lines_under_test.ref(OUT), consumer="the-contract", active_low=active_low)
+    with PulseOut(lines_under_test.lines.open_output(order), PulseOrder(width_ns=NS_PER_MS)) as pulses:
+        (begin,) = pulses.fire(monotonic_ns())
+        assert lines_under_test.level(OUT) is not active_low
+        (end,) = pulses.due(pulses.next_ns)
+        assert lines_under_test.level(OUT) is active_low
+        assert begin.written.after_ns <= end.written.before_ns
+        pulses.fire(monotonic_ns())
+    assert not lines_under_test.level(OUT)  # released within a pulse: safe, then what pulls it
+
+
+def test_a_pulse_on_a_chip_that_has_gone_is_told(lines_under_test):
+    order = OutputOrder(line=lines_under_test.ref(OUT), consumer="the-contract")
+    with PulseOut(lines_under_test.lines.open_output(order), PulseOrder(width_ns=NS_PER_MS)) as pulses:
+        pulses.fire(monotonic_ns())
+        lines_under_test.unplug()
+        with pytest.raises(LineGone):
+            pulses.due(pulses.next_ns)
+        assert pulses.next_ns is None
+        with pytest.raises(LineGone):
+            pulses.fire(monotonic_ns())
 
 
 # ---- inputs
