@@ -79,6 +79,25 @@ def test_no_frame_is_matched_to_a_wrong_pulse(data):
 
 
 @given(st.data())
+def test_no_frame_is_matched_to_a_wrong_pulse_where_windows_overlap_if_the_jitter_is_as_in_the_data_sheet(data):
+    """Pulses as near to each other as you like, or at the same instant."""
+    draw = data.draw
+    budget = draw(budgets())
+    camera = TriggeredCamera(Ledger(budget, relock_after=2, open_pulses=draw(st.sampled_from([2, 5, 50]))))
+    fire_train(draw, camera, 0, draw(st.sampled_from([5, 40, 100])), uncertainty=3)
+    for number, (fired, _, _) in enumerate(camera.pulses):
+        fate = draw(st.sampled_from(["good", "good", "good", "not exposed", "double", "late"]))
+        for _ in range({"not exposed": 0, "double": 2}.get(fate, 1)):
+            start = fired + DELAY + draw(st.integers(-budget.jitter_ns, budget.jitter_ns))
+            latency = draw(st.integers(max(budget.soonest_ns, 6), budget.wait_ns + 300 * (fate == "late")))
+            camera.expose(number, start, *stamp(draw, draw(st.sampled_from([0, 10, 60]))), fired + latency)
+    last = camera.pulses[-1][0] + budget.wait_ns
+    account = camera.run(draw(st.lists(st.integers(1_000, last), max_size=5)))
+    assert all(account.partner(number) in (None, frame.pulse) for number, frame in enumerate(camera.frames))
+    assert not account.told(Relocked)
+
+
+@given(st.data())
 def test_what_is_in_order_is_matched_and_what_is_not_is_named(data):
     """A budget that `check_budget` accepts, frames in time, no ghosts: every verdict and every cause is the true."""
     draw = data.draw
