@@ -45,8 +45,9 @@ class SimulatedKernel:
         clock = MachineClock() if clock is None else clock
         self._stepper = Stepper(clock) if isinstance(clock, ManualClock) else None
         self.clock = clock
-        self.deadlines: Deadlines = Pacer(clock) if self._stepper is None else self._stepper
-        deadlines = self.deadlines
+        deadlines: Deadlines = Pacer(clock) if self._stepper is None else self._stepper
+        self.deadlines = deadlines
+        """Who calls the cameras when their time has come; what stands beside them on the bench shares it."""
         self._nodes: NodeTable[SimulatedCamera] = NodeTable()
         given = faults or {}
         self.cameras: tuple[SimulatedCamera, ...] = tuple(

@@ -158,12 +158,22 @@ BENCH = TriggerEntry(
     delay=TimeControl(ControlName("trigger_delay", 0x0098_1922), _US),
 )
 
-RIG_UVC = TriggerEntry(
-    name="rig-uvc",
-    source="hw-tests/uvc_camera: it is started free-running or triggered, and has no control for it",
+# hw-tests/uvc_camera: with --trigger-line its privacy control is the switch, as with the vendor above; without, it has
+# no such control and runs free
+_RIG_CARD = r"^UVC test camera"
+RIG_TRIGGERED = TriggerEntry(
+    name="rig-uvc-triggered",
+    source="hw-tests/uvc_camera/controls.py",
     drivers=frozenset({"uvcvideo"}),
-    card=r"^UVC test camera",
-    switches=(ModeSwitch(mode=TriggerMode.INTERNAL), ModeSwitch(mode=TriggerMode.EXTERNAL_EDGE)),
+    card=_RIG_CARD,
+    switches=_modes(ControlName("privacy", 0x009A_0910), INTERNAL=0, EXTERNAL_EDGE=1),
+)
+RIG_FREE = TriggerEntry(
+    name="rig-uvc",
+    source="hw-tests/uvc_camera/controls.py",
+    drivers=frozenset({"uvcvideo"}),
+    card=_RIG_CARD,
+    switches=(ModeSwitch(mode=TriggerMode.INTERNAL),),
 )
 
 VENDORS = (
@@ -175,5 +185,6 @@ VENDORS = (
     THE_IMAGING_SOURCE_USB2,
     THE_IMAGING_SOURCE_PRIVACY,
     BENCH,
-    RIG_UVC,
+    RIG_TRIGGERED,
+    RIG_FREE,
 )

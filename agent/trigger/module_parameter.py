@@ -18,6 +18,7 @@ from agent.trigger.mode_errors import (
     ModuleParameterFixed,
     ModuleParameterMissing,
     ModuleParameterPermission,
+    TriggerModeNotProven,
 )
 from agent.trigger.modes import ModuleSetting
 
@@ -49,14 +50,14 @@ class ModuleParameter:
             hint = "only parameters that are a number or a switch are known here"
             raise self._error(ModuleParameterError, f"{self.path} is no number: {text[:40]!r}", hint) from error
 
-    def write(self, value: int) -> int:
-        """Give it a value, and read it back: what it is now. Nothing is written where it has the value already.
+    def write(self, value: int) -> None:
+        """Give it a value, proven by reading it back. Nothing is written where it has the value already.
 
-        Raises what `read` raises, ModuleParameterFixed, ModuleParameterPermission.
+        Raises what `read` raises, ModuleParameterFixed, ModuleParameterPermission, TriggerModeNotProven.
         """
         before = self.read()
         if before == value:
-            return before
+            return
         if not self.path.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
             problem = f"{self.parameter} of module {self.module} is {before}, and is fixed while the module is loaded"
             raise self._error(ModuleParameterFixed, problem, self.at_load(value), value)
@@ -64,7 +65,13 @@ class ModuleParameter:
             self._set(value)
         except OSError as error:
             raise self._failed(error, value) from error
-        return self.read()
+        after = self.read()
+        if after != value:
+            raise TriggerModeNotProven(
+                f"{self.path} took {value}, and reads back as {after}",
+                hint=f"`modinfo -p {self.module}` says which values it takes",
+                mismatches={f"{self.module}.{self.parameter}": {"asked": value, "read": after}},
+            )
 
     def at_load(self, value: int) -> str:
         """What to write where so that the module has the value from its start."""

@@ -190,11 +190,26 @@ def test_a_camera_that_is_held_or_gone(opened):
 
 
 def test_a_camera_that_decides_itself(opened):
-    node = opened(replace(PLAIN, card="UVC test camera: UVC test camera"))
-    entered = enter_trigger_mode(node, wish("external_edge"))
+    own = TriggerEntry(
+        name="own",
+        source="here",
+        card="Integrated",
+        switches=(ModeSwitch(mode=TriggerMode.EXTERNAL_EDGE),),
+    )
+    node = opened(PLAIN)
+    entered = enter_trigger_mode(node, wish("external_edge"), registry=KNOWN.before([own]))
     assert entered.is_own
     prove_trigger_mode(node, entered)
     leave_trigger_mode(node, entered)
+
+
+def test_a_camera_that_reuses_the_privacy_control(opened):
+    privacy = (*PLAIN.controls, boolean(0x009A_0910, "Privacy", 0))
+    node = opened(replace(PLAIN, card="DFK 72BUC02", controls=privacy))
+    assert enter_trigger_mode(node, wish("external_edge")).entry.name == "the-imaging-source-privacy"
+    assert values_of(node, 0x009A_0910) == [1]
+    with pytest.raises(TriggerModeUnknown):
+        enter_trigger_mode(opened(replace(PLAIN, controls=privacy)), wish("external_edge"))
 
 
 def test_a_sensor_by_its_module_parameter(opened, tmp_path):

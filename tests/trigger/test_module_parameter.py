@@ -9,6 +9,7 @@ from agent.trigger.mode_errors import (
     ModuleParameterFixed,
     ModuleParameterMissing,
     ModuleParameterPermission,
+    TriggerModeNotProven,
 )
 from agent.trigger.module_parameter import ModuleParameter, loaded
 
@@ -17,7 +18,8 @@ def test_a_number_is_read_written_and_read_back(tmp_path):
     path = make_parameter(tmp_path, "imx296", "trigger_mode", 0)
     parameter = ModuleParameter("imx296", "trigger_mode", modules=tmp_path)
     assert parameter.read() == 0
-    assert parameter.write(1) == 1
+    parameter.write(1)
+    assert parameter.read() == 1
     assert path.read_text().strip() == "1"
 
 
@@ -55,7 +57,7 @@ def test_a_parameter_that_is_fixed_says_what_to_write_where(tmp_path):
     assert "options tier4_isx021 trigger_mode=1" in caught.value.hint
     assert "/etc/modprobe.d/tier4_isx021-trigger.conf" in caught.value.hint
     assert caught.value.details["value"] == 1
-    assert parameter.write(0) == 0  # it is that already
+    parameter.write(0)  # it is that already
 
 
 class Forbidden(ModuleParameter):
@@ -78,6 +80,20 @@ def test_a_write_that_is_refused(tmp_path, errno, kind):
         Forbidden(tmp_path, errno).write(1)
     assert type(caught.value) is kind
     assert ("options imx296 trigger_mode=1" in caught.value.hint) == (kind is ModuleParameterPermission)
+
+
+class Deaf(ModuleParameter):
+    """Takes what is written, and keeps what it had."""
+
+    def _set(self, value):
+        pass
+
+
+def test_a_write_that_has_no_effect_is_not_proven(tmp_path):
+    make_parameter(tmp_path, "imx296", "trigger_mode", 0)
+    with pytest.raises(TriggerModeNotProven, match="took 1, and reads back as 0") as caught:
+        Deaf("imx296", "trigger_mode", modules=tmp_path).write(1)
+    assert caught.value.details["mismatches"] == {"imx296.trigger_mode": {"asked": 1, "read": 0}}
 
 
 def test_a_parameter_that_is_no_number(tmp_path):

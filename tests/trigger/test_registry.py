@@ -61,6 +61,7 @@ EXPECTED = (
     ("unicam", "unicam", "imx296", {}, "sensor-imx296"),
     ("rp1-cfe", "rp1-cfe", "IMX477", {}, "sensor-imx477"),
     ("uvcvideo", "UVC test camera: UVC test camera", "", {}, "rig-uvc"),
+    ("uvcvideo", "UVC test camera: UVC test camera", "", {0x009A_0910: "privacy"}, "rig-uvc-triggered"),
 )
 
 
