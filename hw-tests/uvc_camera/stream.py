@@ -74,6 +74,8 @@ class Stream:
         self._clock = clock
         self._terminals = terminals
         self._strobe_end_ns: int | None = None
+        self._armed_ns = 0
+        self._early: list[Pulse] = []
         self.next_number = first_number
         self._urbs: deque[tuple[int, int]] = deque()
         self._pictures: deque[_Picture] = deque()
@@ -84,8 +86,9 @@ class Stream:
         self._frame_id = 0
 
     def commit(self, mode: StreamMode) -> None:
-        """The host chose `mode`; the stream starts with its first URB."""
+        """The host chose `mode`; the stream starts with its first URB, and pulses count from now on."""
         self._committed = mode
+        self._armed_ns = self._clock()
         self._scene = Scene(mode.picture, mode.size.width_px, mode.size.height_px)
 
     def submit(self, seqnum: int, length: int) -> None:
@@ -106,6 +109,8 @@ class Stream:
     def stop(self, cause: str) -> None:
         """End the stream; nothing more is sent until the next commit. Idempotent."""
         self._committed = None
+        for pulse in self._forget_early():
+            self.ignore(pulse, "ignored", "stopped")
         if self._mode is None:
             return
         if self._pacing is not None:
@@ -142,22 +147,31 @@ class Stream:
             return
         if self._pacing is not None:
             self._pacing.stop()
+            self._armed_ns = self._clock()
         trigger = self._terminals.trigger
         if trigger.on:
-            self._pacing = Triggered(self._clock(), trigger.readout_ns, self._faults, self.ignore)
+            self._pacing = Triggered(self._armed_ns, trigger.readout_ns, self._faults, self.ignore)
         else:
             self._pacing = FreeRunning(self._clock(), self._mode.interval_ns)
+        for pulse in self._forget_early():
+            self._pacing.trigger(pulse)
 
     def trigger(self, pulse: Pulse) -> None:
         """A pulse on the trigger input, which is in trigger mode."""
-        if self._pacing is None:
-            self.ignore(pulse, "ignored", "not_streaming")
-        else:
+        if self._pacing is not None:
             self._pacing.trigger(pulse)
+        elif self._committed is not None:
+            self._early.append(pulse)  # the host's first URB is on its way
+        else:
+            self.ignore(pulse, "ignored", "not_streaming")
 
     def ignore(self, pulse: Pulse, outcome: str, reason: str) -> None:
         """Write down a pulse that makes no picture."""
         self._record.write("trigger", time_ns=pulse.time_ns, number=pulse.number, outcome=outcome, reason=reason)
+
+    def _forget_early(self) -> list[Pulse]:
+        early, self._early = self._early, []
+        return early
 
     def _start(self, mode: StreamMode) -> None:
         self._mode = mode

@@ -231,6 +231,26 @@ def test_pulses_before_the_stream_that_arrive_late_are_not_its_own(camera):
     assert outcomes(camera) == [("ignored", "not_streaming")]
 
 
+def test_the_input_is_armed_by_the_commit_since_the_first_urb_may_be_slow(camera):
+    stop(camera)
+    camera.commit(YUYV, QVGA)
+    up = pulse(camera, MS)
+    camera.turn()
+    assert outcomes(camera) == []
+    camera.clock.now_ns += 50 * MS
+    settle(camera)
+    assert outcomes(camera) == [EXPOSED]
+    assert camera.notes.of("frame")[0]["start_ns"] == up
+
+
+def test_a_commit_without_a_stream_accounts_for_its_pulses(camera):
+    stop(camera)
+    camera.commit(YUYV, QVGA)
+    pulse(camera, MS)
+    stop(camera)
+    assert outcomes(camera) == [("ignored", "stopped")]
+
+
 def test_pulses_that_wait_when_the_stream_stops_are_accounted_for(camera):
     camera.device.trigger_mode(True, None, {"delay_ns": 10 * MS})
     pulse(camera, MS)
