@@ -43,8 +43,8 @@ examples:
 
 In the guest: /tree is a copy of the checkout (read-only, without agent/, which is installed from a wheel), /results is
 the results folder, python is the one with the project. Two vivid cameras (single- and multi-planar), gpio-sim with the
-lines `trigger` and `edge`, vhci-hcd and uvcvideo are there. Exit status: 0, or 1 if anything failed or stayed silent;
-with --command that of the command.
+lines `trigger`, `edge`, `stop`, `strobe` and `pwm` (pwmchip0 toggles that one), vhci-hcd and uvcvideo are there. Exit
+status: 0, or 1 if anything failed or stayed silent; with --command that of the command.
 """
 
 

@@ -18,10 +18,13 @@ from .descriptors import Identity, Speed
 from .device import Device
 from .errors import UvcCameraError
 from .formats import FORMATS, SIZES, PictureFormat, PictureSize
+from .lines import Pull, find_line
 from .loop import Loop, hold_leash
 from .orders import OrderServer, carry_out
 from .record import NoRecord, RecordFile
+from .trigger_input import Terminals, TriggerInput
 from .vhci import Vhci
+from .wire import TriggerWire
 
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -37,6 +40,12 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--latency-frames", type=_natural, default=2, metavar="N",
                         help="pictures that still go out with the old exposure after it was set")  # fmt: skip
     parser.add_argument("--first-number", type=_natural, default=0, metavar="N", help="number of the first picture")
+    parser.add_argument("--trigger-line", metavar="CHIP:LINE", help="line of gpio-sim at the trigger input; the camera "
+                        "then has a switch for trigger mode, the privacy control")  # fmt: skip
+    parser.add_argument("--strobe-line", metavar="CHIP:LINE", help="line of gpio-sim that is high while it exposes")
+    parser.add_argument(
+        "--first-pulse", type=_natural, default=0, metavar="N", help="number of the first trigger pulse"
+    )
     parser.add_argument("--log", type=Path, metavar="FILE", help="the camera's record, JSON lines, appended to")
     parser.add_argument("--control", type=Path, metavar="SOCKET", help="unix socket to listen on for orders")
     parser.add_argument("--unplugged", action="store_true", help="wait for the order to plug in")
@@ -66,6 +75,18 @@ def _sizes(text: str) -> tuple[PictureSize, ...]:
     return tuple(known[name] for name in text.split(","))
 
 
+def _terminals(options: argparse.Namespace, wire: TriggerWire, cleanup: ExitStack) -> Terminals:
+    """Trigger in and strobe out, wired as the command line says. Raises: LineError."""
+    if options.trigger_line:
+        wire.connect(options.trigger_line)
+    trigger = TriggerInput(first_number=options.first_pulse)
+    if not options.strobe_line:
+        return Terminals(trigger, wire)
+    strobe = Pull(find_line(options.strobe_line))
+    cleanup.callback(strobe.close)
+    return Terminals(trigger, wire, strobe)
+
+
 def _terminate(*_: object) -> None:
     raise SystemExit(0)
 
@@ -80,21 +101,27 @@ def main(words: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     speed = Speed[options.speed.upper()]
     identity = Identity(options.serial, options.manufacturer, options.product)
-    build = Build(identity, speed, options.formats, options.sizes, options.latency_frames)
+    build = Build(
+        identity, speed, options.formats, options.sizes, options.latency_frames, options.trigger_line is not None
+    )
     clock = time.monotonic_ns
     with ExitStack() as cleanup:
         record = RecordFile(options.log, clock) if options.log else NoRecord()
         cleanup.callback(record.close)
         # select() rather than epoll: Python rounds epoll's time-out up to whole milliseconds.
         selector = cleanup.enter_context(selectors.SelectSelector())
-        device = Device(build, Vhci(speed, options.port), record, clock, options.first_number)
-        cleanup.callback(device.unplug, "end")
-        if options.control:
-            server = OrderServer(options.control, selector, lambda line: carry_out(device, line))
-            cleanup.callback(server.close)
-        if options.leash:
-            hold_leash(sys.stdin.fileno(), selector)
+        wire = TriggerWire(selector)
+        cleanup.callback(wire.close)
         try:
+            terminals = _terminals(options, wire, cleanup)
+            device = Device(build, Vhci(speed, options.port), record, clock, options.first_number, terminals)
+            cleanup.callback(device.unplug, "end")
+            wire.deliver = device.edges
+            if options.control:
+                server = OrderServer(options.control, selector, lambda line: carry_out(device, line))
+                cleanup.callback(server.close)
+            if options.leash:
+                hold_leash(sys.stdin.fileno(), selector)
             _say(ready=True, port=None if options.unplugged else device.plug())
             Loop(device, selector, clock).run()
         except UvcCameraError as error:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from . import faults as fault_names
 from . import usbip
-from .controls import GET_CUR, REQUEST_NAMES, SET_CUR, Control, ControlSet
+from .controls import GET_CUR, PRIVACY, REQUEST_NAMES, SET_CUR, Control, ControlSet
 from .descriptors import CONTROL_INTERFACE, STREAM_ENDPOINT, Identity, Speed
 from .errors import ProtocolError, Stall
 from .faults import Faults
@@ -19,6 +19,7 @@ from .record import Record
 from .requests import Setup, StandardRequests
 from .sensor import Sensor
 from .stream import Send, Stream
+from .trigger_input import Terminals
 
 _REQUEST_ERROR_CODE = 2  # VC_REQUEST_ERROR_CODE_CONTROL (UVC 1.1, 4.2.1.2)
 _NS_PER_MS = 1_000_000
@@ -26,13 +27,14 @@ _NS_PER_MS = 1_000_000
 
 @dataclass(frozen=True)
 class Build:
-    """How a camera is made."""
+    """How a camera is made; with a `trigger_switch` the host can put it into trigger mode."""
 
     identity: Identity = field(default_factory=Identity)
     speed: Speed = Speed.HIGH
     formats: Sequence[PictureFormat] = tuple(FORMATS.values())
     sizes: Sequence[PictureSize] = SIZES
     latency_frames: int = 2
+    trigger_switch: bool = False
 
 
 class Camera:
@@ -46,15 +48,17 @@ class Camera:
         record: Record,
         clock: Callable[[], int],
         first_number: int = 0,
+        terminals: Terminals | None = None,
     ) -> None:
         self._send = send
         self._faults = faults
         self._record = record
         self._clock = clock
-        self._controls = ControlSet()
+        self._terminals = terminals or Terminals()
+        self._controls = ControlSet(build.trigger_switch)
         sensor = Sensor(self._controls, build.latency_frames)
-        self.stream = Stream(send, sensor, faults, record, clock, first_number)
-        self._standard = StandardRequests(build.identity, build.speed, build.formats, build.sizes)
+        self.stream = Stream(send, sensor, faults, record, clock, first_number, self._terminals)
+        self._standard = StandardRequests(build.identity, build.speed, build.formats, build.sizes, build.trigger_switch)
         self._negotiation = Negotiation(build.formats, build.sizes, build.speed.payload_bytes)
         self._request_error = 0
         self._delayed: list[tuple[int, int, bytes]] = []
@@ -82,6 +86,13 @@ class Camera:
             _, _, reply = heapq.heappop(self._delayed)
             self._send(reply)
         self.stream.work()
+
+    def switch(self, trigger_mode: bool, by: str) -> None:
+        """Trigger mode on or off, at once even while streaming. `by`: who did it, for the record."""
+        self._terminals.trigger.on = trigger_mode
+        self._controls.put(PRIVACY, int(trigger_mode))
+        self._record.write("trigger_mode", by=by, **self._terminals.trigger.facts())
+        self.stream.pace()
 
     def power_off(self) -> None:
         """The cable is out."""
@@ -156,4 +167,6 @@ class Camera:
         if self._faults.active(fault_names.IGNORE_SETTING, control.name):
             return "ignored"
         self._controls.put(control, value)
+        if control is PRIVACY:
+            self.switch(bool(value), "control")
         return "done"

@@ -55,6 +55,9 @@ EXPOSURE = Control("exposure_time_absolute", CAMERA_TERMINAL, 4, 4, 1, 5000, 1, 
 BRIGHTNESS = Control("brightness", PROCESSING_UNIT, 2, 2, -64, 64, 1, 0)
 GAIN = Control("gain", PROCESSING_UNIT, 4, 2, 1, 255, 1, GAIN_UNITY)
 POWER_LINE = Control("power_line_frequency", PROCESSING_UNIT, 5, 1, 0, 2, 1, 1)
+PRIVACY = Control("privacy", CAMERA_TERMINAL, 17, 1, 0, 1, 1, 0)
+"""Trigger mode on and off, on cameras that have a trigger input: no control of UVC's is meant for that, and this one is
+known to every driver. At least one vendor does the same."""
 CONTROLS = (AUTO_EXPOSURE, EXPOSURE, BRIGHTNESS, GAIN, POWER_LINE)
 """Named as v4l2-ctl names them since kernel 5.16."""
 
@@ -62,8 +65,9 @@ CONTROLS = (AUTO_EXPOSURE, EXPOSURE, BRIGHTNESS, GAIN, POWER_LINE)
 class ControlSet:
     """The present value of every control of one camera, and the rules between them."""
 
-    def __init__(self) -> None:
-        self._values = {control.name: control.default for control in CONTROLS}
+    def __init__(self, trigger_switch: bool = False) -> None:
+        self._controls = (*CONTROLS, PRIVACY) if trigger_switch else CONTROLS
+        self._values = {control.name: control.default for control in (*CONTROLS, PRIVACY)}
 
     def value(self, control: Control) -> int:
         """What the control is now."""
@@ -76,7 +80,7 @@ class ControlSet:
 
     def find(self, entity: int, selector: int) -> Control:
         """The control at that address. Raises: Stall when the camera has none there."""
-        found = [control for control in CONTROLS if (control.entity, control.selector) == (entity, selector)]
+        found = [control for control in self._controls if (control.entity, control.selector) == (entity, selector)]
         if not found:
             known = entity in (CAMERA_TERMINAL, PROCESSING_UNIT)
             raise Stall(Stall.INVALID_CONTROL if known else Stall.INVALID_UNIT)

@@ -81,13 +81,15 @@ def bos() -> bytes:
     return struct.pack("<BBHB", 5, BOS, 5 + len(extension + superspeed), 2) + extension + superspeed
 
 
-def configuration(speed: Speed, formats: Sequence[PictureFormat], sizes: Sequence[PictureSize]) -> bytes:
-    """The configuration with all that belongs to it.
+def configuration(
+    speed: Speed, formats: Sequence[PictureFormat], sizes: Sequence[PictureSize], trigger_switch: bool = False
+) -> bytes:
+    """The configuration with all that belongs to it; with a `trigger_switch` there is a privacy control.
 
     The streaming interface has no alternate settings: with any, the driver would look for isochronous endpoints.
     """
     association = struct.pack("<8B", 8, 11, CONTROL_INTERFACE, 2, 14, 3, 0, PRODUCT)
-    body = association + _control_interface() + _streaming_interface(speed, formats, sizes)
+    body = association + _control_interface(trigger_switch) + _streaming_interface(speed, formats, sizes)
     power = 250 if speed is Speed.HIGH else 62  # 500 mA, counted in 2 or in 8 mA
     return struct.pack("<BBHBBBBB", 9, CONFIGURATION, 9 + len(body), 2, 1, 0, 0x80, power) + body
 
@@ -96,9 +98,10 @@ def _interface(number: int, endpoints: int, subclass: int) -> bytes:
     return struct.pack("<9B", 9, 4, number, 0, endpoints, 14, subclass, 0, 0)
 
 
-def _control_interface() -> bytes:
-    # bmControls: auto exposure mode (D1) and absolute exposure time (D3); brightness (D0), gain (D9), power line (D10).
-    camera_controls, processing_controls = 1 << 1 | 1 << 3, 1 << 0 | 1 << 9 | 1 << 10
+def _control_interface(trigger_switch: bool) -> bytes:
+    # bmControls: auto exposure mode (D1), absolute exposure time (D3), privacy (D18); brightness (D0), gain (D9), power
+    # line (D10).
+    camera_controls, processing_controls = 1 << 1 | 1 << 3 | trigger_switch << 18, 1 << 0 | 1 << 9 | 1 << 10
     camera = struct.pack("<BBBBHBBHHHB", 18, _CS_INTERFACE, 2, CAMERA_TERMINAL, 0x0201, 0, 0, 0, 0, 0, 3)
     camera += camera_controls.to_bytes(3, "little")
     unit = struct.pack("<BBBBBHBHBB", 12, _CS_INTERFACE, 5, PROCESSING_UNIT, CAMERA_TERMINAL, 0, 2,

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from . import faults as fault_names
 from .camera import Build, Camera
+from .edges import Edge
 from .errors import HostGone, OrderError, ProtocolError
 from .faults import Faults, parse
 from .link import Link
 from .record import Record
+from .trigger_input import Terminals, parse_response
 from .vhci import Socket
 
 
@@ -23,12 +25,19 @@ class Device:
     """
 
     def __init__(
-        self, build: Build, outlet: Socket, record: Record, clock: Callable[[], int], first_number: int = 0
+        self,
+        build: Build,
+        outlet: Socket,
+        record: Record,
+        clock: Callable[[], int],
+        first_number: int = 0,
+        terminals: Terminals | None = None,
     ) -> None:
         self._build = build
         self._outlet = outlet
         self._record = record
         self._clock = clock
+        self._terminals = terminals or Terminals()
         self.faults = Faults()
         self.port: int | None = None
         self._link: Link | None = None
@@ -57,7 +66,8 @@ class Device:
                 end.close()
                 raise
         self._link = Link(end)
-        self._camera = Camera(self._build, self._link.send, self.faults, self._record, self._clock, self._next_number)
+        self._camera = Camera(self._build, self._link.send, self.faults, self._record, self._clock, self._next_number,
+                              self._terminals)  # fmt: skip
         self._record.write("attach", port=self.port, speed=self._build.speed.name.lower(),
                            serial=self._build.identity.serial)  # fmt: skip
         return self.port
@@ -74,6 +84,8 @@ class Device:
         finally:
             link.close()
             camera.power_off()
+            if self._build.trigger_switch:
+                self._terminals.trigger.on = False  # a control like others: gone with the power
             self._record.write("detach", cause=cause)
 
     def turn(self, readable: bool) -> None:
@@ -91,6 +103,27 @@ class Device:
         except ProtocolError:
             self.unplug("protocol")
             raise
+
+    def trigger_mode(self, on: bool, line: str | None, response: Mapping[str, object]) -> None:
+        """The switch at the camera itself; a `line` wires the input anew. Raises: OrderError, LineError."""
+        parsed = parse_response(response)
+        if line is not None:
+            self._terminals.wire.connect(line)
+        self._terminals.trigger.respond(parsed)
+        if self._camera is None:
+            self._terminals.trigger.on = on
+            self._record.write("trigger_mode", by="order", **self._terminals.trigger.facts())
+        else:
+            self._camera.switch(on, "order")
+
+    def edges(self, edges: Sequence[Edge]) -> None:
+        """What the wire at the trigger input carried."""
+        for pulse in self._terminals.trigger.pulses(edges):
+            if self._camera is None:
+                self._record.write("trigger", time_ns=pulse.time_ns, number=pulse.number, outcome="ignored",
+                                   reason="unplugged")  # fmt: skip
+            else:
+                self._camera.stream.trigger(pulse)
 
     def order_fault(self, name: str, arguments: Mapping[str, object]) -> None:
         """Bring a fault into force. Raises: OrderError."""

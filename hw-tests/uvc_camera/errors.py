@@ -38,6 +38,12 @@ class OrderError(UvcCameraError):
     code = "order"
 
 
+class LineError(UvcCameraError):
+    """A GPIO line is not there, or cannot be followed."""
+
+    code = "line"
+
+
 class NodeTimeout(UvcCameraError):
     """The kernel brought no video node up, or did not let one go, within the time allowed."""
 

@@ -16,6 +16,10 @@ ERROR_BIT = "error_bit"
 DROP_FRAME = "drop_frame"
 URB_ERROR = "urb_error"
 HOLD_PICTURES = "hold_pictures"
+DROP_TRIGGER = "drop_trigger"
+DOUBLE_TRIGGER = "double_trigger"
+LATE_TRIGGER = "late_trigger"
+GHOST_FRAME = "ghost_frame"
 FREEZE = "freeze"
 GONE = "gone"
 
@@ -29,6 +33,10 @@ _TAKES: Mapping[str, frozenset[str]] = {
     DROP_FRAME: frozenset({_COUNT}),
     URB_ERROR: frozenset({_COUNT}),
     HOLD_PICTURES: frozenset(),
+    DROP_TRIGGER: frozenset({_COUNT}),
+    DOUBLE_TRIGGER: frozenset({_COUNT}),
+    LATE_TRIGGER: frozenset({_COUNT, _DELAY}),
+    GHOST_FRAME: frozenset({_COUNT}),
     FREEZE: frozenset(),
     GONE: frozenset(),
 }

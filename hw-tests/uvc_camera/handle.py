@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING
 
 from .errors import OrderError, UvcCameraError
-from .record import next_number, read_entries
+from .record import next_number, next_pulse, read_entries
 
 if TYPE_CHECKING:
     from .nodes import UdevEvents
@@ -31,7 +31,8 @@ class UvcCamera:
     """One camera. Use it as a context manager: entering starts the process and plugs the camera in, leaving ends both.
 
     `serial=None` makes a camera without a serial number. `formats` and `sizes` are names such as "yuyv" and
-    "640x480"; None offers all. Needs root and the module vhci-hcd. For one thread.
+    "640x480"; None offers all. With a `trigger_line` ("rig-lines:trigger") the control `privacy` is its switch for
+    trigger mode; a `strobe_line` is high while it exposes. Needs root and the module vhci-hcd. For one thread.
     """
 
     def __init__(
@@ -45,12 +46,15 @@ class UvcCamera:
         formats: Sequence[str] | None = None,
         sizes: Sequence[str] | None = None,
         latency_frames: int = 2,
+        trigger_line: str | None = None,
+        strobe_line: str | None = None,
         log: Path | None = None,
         node_timeout_s: float = _NODE_TIMEOUT_S,
     ) -> None:
         self._options = {"serial": serial, "speed": speed, "port": port, "product": product,
                          "manufacturer": manufacturer, "formats": formats and ",".join(formats),
-                         "sizes": sizes and ",".join(sizes), "latency-frames": latency_frames}  # fmt: skip
+                         "sizes": sizes and ",".join(sizes), "latency-frames": latency_frames,
+                         "trigger-line": trigger_line, "strobe-line": strobe_line}  # fmt: skip
         self._node_timeout_s = node_timeout_s
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._given_log = log
@@ -155,6 +159,13 @@ class UvcCamera:
         """Lift one fault, or all. The pictures go on; a frozen camera answers what has piled up."""
         self._order("clear", name=name)
 
+    def trigger_mode(self, on: bool, line: str | None = None, **response: str | int) -> None:
+        """The switch at the camera itself; a `line` wires its trigger input anew.
+
+        `response`: edge (rising, falling), delay_ns, jitter_ns, readout_ns, seed (`uvc_camera.trigger_input`).
+        """
+        self._order("trigger_mode", on=on, line=line, **response)
+
     def _spawn(self) -> None:
         if self._process is not None:
             _end(self._process)
@@ -164,9 +175,10 @@ class UvcCamera:
             raise OrderError("the camera is closed", hint="call open()")
         control = Path(self._directory.name) / "orders"
         given = [f"--{name}={value}" for name, value in self._options.items() if value is not None]
-        number = next_number(read_entries(self.log))  # a process started anew counts on
+        before = read_entries(self.log)  # a process started anew counts on
         command = [sys.executable, "-m", "uvc_camera", f"--log={self.log}", f"--control={control}", "--unplugged",
-                   "--leash", f"--first-number={number}", *given]  # fmt: skip
+                   f"--first-number={next_number(before)}", f"--first-pulse={next_pulse(before)}",
+                   "--leash", *given]  # fmt: skip
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment()
         )

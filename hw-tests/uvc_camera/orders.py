@@ -3,6 +3,7 @@
 
     {"do": "plug"}  {"do": "unplug"}  {"do": "state"}  {"do": "quit"}
     {"do": "fault", "name": "short_frame", "count": 3}      {"do": "clear"}  {"do": "clear", "name": "freeze"}
+    {"do": "trigger_mode", "on": true, "line": "rig-lines:trigger", "edge": "rising", "delay_ns": 0, "jitter_ns": 0}
 
 The answer is {"ok": true, ...} or {"ok": false, "code": ..., "message": ...}.
 """
@@ -49,10 +50,12 @@ def _act(device: Device, order: dict[str, object]) -> Answer:
             device.clear_fault(name)
         case {"do": "clear"}:
             device.clear_fault(None)
+        case {"do": "trigger_mode", "on": bool(on), "line": str() | None as line, **response}:
+            device.trigger_mode(on, line, response)
         case {"do": "quit"}:
             raise SystemExit(0)
         case _:
-            raise OrderError(f"no such order: {order}", hint="plug, unplug, state, fault, clear or quit")
+            raise OrderError(f"no such order: {order}", hint="plug, unplug, state, fault, clear, trigger_mode or quit")
     return {}
 
 

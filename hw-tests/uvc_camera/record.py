@@ -4,9 +4,14 @@
 - attach: port, speed, serial. detach: cause.
 - start: format, width_px, height_px, interval_ns. stop: cause.
 - frame: number, exposure_ns, gain, start_ns (start of exposure), header_ns (its header went to the host), bytes,
-  faults: sent completely. cut: the same, but the stream ended or an URB failed while it was under way.
-- dropped: number, start_ns, faults: taken, never sent, because a fault was ordered.
+  trigger (number of the pulse that started it, or null), faults: sent completely. cut: the same, but the stream ended
+  or an URB failed while it was under way.
+- dropped: number, start_ns, trigger, faults: taken, never sent, because a fault was ordered.
 - missed: number (of the first), count: not taken, because the host or this process was too slow.
+- trigger: one for every active edge seen in trigger mode: time_ns (of the edge, as the kernel traced it), number (of
+  the pulse), outcome (exposed, ignored, dropped), reason (null; busy, no_memory, not_streaming, stopped, unplugged;
+  drop_trigger).
+- trigger_mode: by (control, order), on, edge, delay_ns, jitter_ns, readout_ns, seed.
 - control: request, control, value, outcome (done, ignored, stalled), delay_ms.
 - fault: name and what it was ordered with. clear: name, null for all. urb_error: an URB was failed on order.
 """
@@ -64,6 +69,15 @@ def read_entries(path: Path) -> list[dict[str, object]]:
 
 def next_number(entries: Sequence[Mapping[str, object]]) -> int:
     """The number of the picture after every one the entries tell of."""
+    return _next_of([entry for entry in entries if entry.get("kind") != "trigger"])
+
+
+def next_pulse(entries: Sequence[Mapping[str, object]]) -> int:
+    """The number of the pulse after every one the entries tell of."""
+    return _next_of([entry for entry in entries if entry.get("kind") == "trigger"])
+
+
+def _next_of(entries: Sequence[Mapping[str, object]]) -> int:
     taken = 0
     for entry in entries:
         number, count = entry.get("number"), entry.get("count", 1)

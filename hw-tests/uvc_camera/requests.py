@@ -66,11 +66,16 @@ class StandardRequests:
     _ACCEPTED = (_CLEAR_FEATURE, _SET_FEATURE, _SET_CONFIGURATION, _SET_INTERFACE, _SET_SEL, _SET_ISOCH_DELAY)
 
     def __init__(
-        self, identity: Identity, speed: Speed, formats: Sequence[PictureFormat], sizes: Sequence[PictureSize]
+        self,
+        identity: Identity,
+        speed: Speed,
+        formats: Sequence[PictureFormat],
+        sizes: Sequence[PictureSize],
+        trigger_switch: bool = False,
     ) -> None:
         self._identity = identity
-        self._blobs = {descriptors.DEVICE: descriptors.device(identity, speed),
-                       descriptors.CONFIGURATION: descriptors.configuration(speed, formats, sizes)}  # fmt: skip
+        whole = descriptors.configuration(speed, formats, sizes, trigger_switch)
+        self._blobs = {descriptors.DEVICE: descriptors.device(identity, speed), descriptors.CONFIGURATION: whole}
         if speed is Speed.SUPER:
             self._blobs[descriptors.BOS] = descriptors.bos()
         self._configured = 0

@@ -15,10 +15,11 @@ from . import faults as fault_names
 from . import usbip
 from .faults import Faults
 from .formats import StreamMode
-from .pacing import FreeRunning, Pacing, Start
+from .pacing import FreeRunning, Pacing, Pulse, Start, Triggered
 from .record import Record
 from .scene import Scene
 from .sensor import Sensor, Settings
+from .trigger_input import Terminals
 
 Send = Callable[..., None]
 """Queues the buffers given for the host, in order."""
@@ -35,7 +36,7 @@ class _Picture:
 
     number: int
     settings: Settings
-    start_ns: int
+    start: Start
     frame_id: int
     faults: tuple[str, ...]
     keep_bytes: int | None
@@ -45,25 +46,36 @@ class _Picture:
 
     @property
     def ready_ns(self) -> int:
-        return self.start_ns + self.settings.exposure_ns
+        return self.start.time_ns + self.settings.exposure_ns
 
     def facts(self) -> dict[str, object]:
         return {"number": self.number, "exposure_ns": self.settings.exposure_ns, "gain": self.settings.gain,
-                "start_ns": self.start_ns, "header_ns": self.header_ns, "bytes": self.sent_bytes,
-                "faults": self.faults}  # fmt: skip
+                "start_ns": self.start.time_ns, "header_ns": self.header_ns, "bytes": self.sent_bytes,
+                "trigger": self.start.pulse and self.start.pulse.number, "faults": self.faults}  # fmt: skip
 
 
 class Stream:
     """The streaming interface's one endpoint. For one thread."""
 
     def __init__(
-        self, send: Send, sensor: Sensor, faults: Faults, record: Record, clock: Callable[[], int], first_number: int
+        self,
+        send: Send,
+        sensor: Sensor,
+        faults: Faults,
+        record: Record,
+        clock: Callable[[], int],
+        first_number: int,
+        terminals: Terminals,
     ) -> None:
         self._send = send
         self._sensor = sensor
         self._faults = faults
         self._record = record
         self._clock = clock
+        self._terminals = terminals
+        self._strobe_end_ns: int | None = None
+        self._armed_ns = 0
+        self._early: list[Pulse] = []
         self.next_number = first_number
         self._urbs: deque[tuple[int, int]] = deque()
         self._pictures: deque[_Picture] = deque()
@@ -74,8 +86,9 @@ class Stream:
         self._frame_id = 0
 
     def commit(self, mode: StreamMode) -> None:
-        """The host chose `mode`; the stream starts with its first URB."""
+        """The host chose `mode`; the stream starts with its first URB, and pulses count from now on."""
         self._committed = mode
+        self._armed_ns = self._clock()
         self._scene = Scene(mode.picture, mode.size.width_px, mode.size.height_px)
 
     def submit(self, seqnum: int, length: int) -> None:
@@ -96,10 +109,15 @@ class Stream:
     def stop(self, cause: str) -> None:
         """End the stream; nothing more is sent until the next commit. Idempotent."""
         self._committed = None
+        for pulse in self._forget_early():
+            self.ignore(pulse, "ignored", "stopped")
         if self._mode is None:
             return
+        if self._pacing is not None:
+            self._pacing.stop()
         self._mode, self._pacing = None, None
         self._cut_pictures()
+        self._end_strobe()
         self._record.write("stop", cause=cause)
 
     @property
@@ -107,13 +125,15 @@ class Stream:
         """When `work` has something to do next: a monotonic time, possibly past; None for nothing in sight."""
         if self._pacing is None:
             return None
-        times = [self._pacing.due_ns, self._picture_due_ns()]
+        times = [self._pacing.due_ns, self._picture_due_ns(), self._strobe_end_ns]
         return min((each for each in times if each is not None), default=None)
 
     def work(self) -> None:
         """Do what is due: one step of one picture at most, so that requests of the host never wait long."""
         if self._pacing is None or self._mode is None:
             return
+        if self._strobe_end_ns is not None and self._strobe_end_ns <= self._clock():
+            self._end_strobe()
         start = self._pacing.take(self._clock())
         if start is not None:
             self._expose(start, self._pacing, self._mode)
@@ -121,9 +141,41 @@ class Stream:
         if due_ns is not None and due_ns <= self._clock():
             self._advance(self._pictures[0])
 
+    def pace(self) -> None:
+        """Follow the trigger input, or run freely, as the input is switched. Nothing happens while not streaming."""
+        if self._mode is None:
+            return
+        if self._pacing is not None:
+            self._pacing.stop()
+            self._armed_ns = self._clock()
+        trigger = self._terminals.trigger
+        if trigger.on:
+            self._pacing = Triggered(self._armed_ns, trigger.readout_ns, self._faults, self.ignore)
+        else:
+            self._pacing = FreeRunning(self._clock(), self._mode.interval_ns)
+        for pulse in self._forget_early():
+            self._pacing.trigger(pulse)
+
+    def trigger(self, pulse: Pulse) -> None:
+        """A pulse on the trigger input, which is in trigger mode."""
+        if self._pacing is not None:
+            self._pacing.trigger(pulse)
+        elif self._committed is not None:
+            self._early.append(pulse)  # the host's first URB is on its way
+        else:
+            self.ignore(pulse, "ignored", "not_streaming")
+
+    def ignore(self, pulse: Pulse, outcome: str, reason: str) -> None:
+        """Write down a pulse that makes no picture."""
+        self._record.write("trigger", time_ns=pulse.time_ns, number=pulse.number, outcome=outcome, reason=reason)
+
+    def _forget_early(self) -> list[Pulse]:
+        early, self._early = self._early, []
+        return early
+
     def _start(self, mode: StreamMode) -> None:
         self._mode = mode
-        self._pacing = FreeRunning(self._clock(), mode.interval_ns)
+        self.pace()
         self._sensor.start()
         self._record.write("start", format=mode.picture.name, width_px=mode.size.width_px,
                            height_px=mode.size.height_px, interval_ns=mode.interval_ns)  # fmt: skip
@@ -132,20 +184,50 @@ class Stream:
         if start.missed:
             self._miss(start.missed)
         if len(self._pictures) >= _MOST_IN_FLIGHT:
-            self._miss(1)
+            self._refuse(start)
             return
+        self._accept(start)
         settings = self._sensor.next_picture(mode.interval_ns)
         pacing.stretch(settings.exposure_ns)
+        self._begin_strobe(start.time_ns + settings.exposure_ns)
         number, self.next_number = self.next_number, self.next_number + 1
         held = self._faults.active(fault_names.HOLD_PICTURES) or self._faults.take(fault_names.DROP_FRAME)
         if held:
-            self._record.write("dropped", number=number, start_ns=start.time_ns, faults=[held.name])
+            self._record.write("dropped", number=number, start_ns=start.time_ns, faults=[held.name],
+                               trigger=start.pulse and start.pulse.number)  # fmt: skip
             return
         self._frame_id ^= _FRAME_ID
         short, bad = (self._faults.take(name) for name in (fault_names.SHORT_FRAME, fault_names.ERROR_BIT))
-        names = tuple(fault.name for fault in (short, bad) if fault)
+        names = start.faults + tuple(fault.name for fault in (short, bad) if fault)
         keep = None if short is None else mode.picture_bytes // 2 if short.keep_bytes is None else short.keep_bytes
-        self._pictures.append(_Picture(number, settings, start.time_ns, self._frame_id, names, keep))
+        self._pictures.append(_Picture(number, settings, start, self._frame_id, names, keep))
+
+    def _accept(self, start: Start) -> None:
+        """Write a pulse down that makes a picture; one that makes two, once."""
+        pulse = start.pulse
+        if pulse is not None and fault_names.DOUBLE_TRIGGER not in start.faults:
+            self._record.write("trigger", time_ns=pulse.time_ns, number=pulse.number, outcome="exposed",
+                               reason=None)  # fmt: skip
+
+    def _refuse(self, start: Start) -> None:
+        """There is no memory for a picture: a sensor left to itself exposes in vain, a triggered one does not."""
+        if start.pulse is None:
+            self._miss(1)
+        elif fault_names.DOUBLE_TRIGGER not in start.faults:
+            self.ignore(start.pulse, "ignored", "no_memory")
+
+    def _begin_strobe(self, end_ns: int) -> None:
+        strobe = self._terminals.strobe
+        if strobe is None:
+            return
+        if self._strobe_end_ns is None:
+            strobe.set(True)
+        self._strobe_end_ns = end_ns
+
+    def _end_strobe(self) -> None:
+        if self._strobe_end_ns is not None and self._terminals.strobe is not None:
+            self._strobe_end_ns = None
+            self._terminals.strobe.set(False)
 
     def _miss(self, count: int) -> None:
         self._record.write("missed", number=self.next_number, count=count)
@@ -155,7 +237,7 @@ class Stream:
         if not self._pictures or not self._urbs or self._faults.active(fault_names.HOLD_PICTURES):
             return None
         first = self._pictures[0]
-        return first.start_ns if first.header_ns is None or first.data is None else first.ready_ns
+        return first.start.time_ns if first.header_ns is None or first.data is None else first.ready_ns
 
     def _advance(self, picture: _Picture) -> None:
         """One step: the header, the drawing, or as many payloads as there are URBs."""

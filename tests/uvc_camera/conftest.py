@@ -102,10 +102,10 @@ class Kernel:
 class Bench:
     """A camera, its host, and time."""
 
-    def __init__(self, build):
+    def __init__(self, build, terminals=None):
         self.clock, self.notes, self.kernel = Clock(), Notes(), Kernel()
         self.selector = selectors.SelectSelector()
-        self.device = Device(build, self.kernel, self.notes, self.clock)
+        self.device = Device(build, self.kernel, self.notes, self.clock, terminals=terminals)
         self.loop = Loop(self.device, self.selector, self.clock)
         self.device.plug()
 
@@ -172,8 +172,9 @@ class Bench:
 def make_bench():
     benches = []
 
-    def make(serial="S1", speed=Speed.HIGH, latency_frames=2):
-        benches.append(Bench(Build(Identity(serial), speed, tuple(FORMATS.values()), SIZES, latency_frames)))
+    def make(serial="S1", speed=Speed.HIGH, latency_frames=2, build=None, terminals=None):
+        made = build or Build(Identity(serial), speed, tuple(FORMATS.values()), SIZES, latency_frames)
+        benches.append(Bench(made, terminals))
         return benches[-1]
 
     yield make
