@@ -14,7 +14,7 @@ from agent.capture.messages import (
     CancelReport,
     Command,
     Done,
-    PlanEnded,
+    PlansEnded,
     Quit,
     SetPeriod,
     SetPriority,
@@ -85,8 +85,9 @@ class Handover:
     def told(self, event: Any) -> None:
         """Something happened in the process."""
         match event:
-            case PlanEnded():
-                self._end(event.plan)
+            case PlansEnded():
+                for name, _, _ in event.ends:
+                    self._end(name)
             case CameraChanged(state="armed"):
                 self._left_off.discard(event.camera)
             case Done(re=0):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from agent.capture import tick_log
 from agent.capture.board import Board
+from agent.capture.messages import PlanEnd, PlansEnded
 from agent.capture.order import GroupOrder, PlanOrder
 from agent.capture.process_messages import Adopted
 from agent.capture.quotas import Quotas, Toll
@@ -172,6 +173,19 @@ class Plans:
         self._scopes[run.slot] = run, Scope(f"plan {plan.name}", self._cameras[plan.camera])
 
     # -- ends -----------------------------------------------------------------------------------------------------
+
+    def ends(self, bound: int) -> PlansEnded | None:
+        """At most `bound` of the ends that were not told yet; None when none of them can be told now."""
+        runs = self.scheduler.ended(bound)
+        if not runs:
+            return None
+        is_renewed = self.scheduler.is_renewed
+        told = tuple(self._end_of(run) for run in runs if not is_renewed(run))
+        renewed = tuple(self._end_of(run) for run in runs if is_renewed(run))
+        return PlansEnded(at_ns=self._now_ns(), ends=told, renewed=renewed)
+
+    def _end_of(self, run: Run) -> PlanEnd:
+        return run.plan.name, run.state.name.lower(), self.cause(run)
 
     def cause(self, run: Run) -> str:
         """Who ended a plan, in words; empty for one that goes on, is finished, or has lost its place to another."""

@@ -92,7 +92,7 @@ def test_a_cancel_holds_for_commands_that_wait_behind_a_congested_channel():
     with LoopStage(queue_messages=8) as stage:
         channel = stage.loop._equipment.channel
         while not channel.congested:
-            channel.offer(m.PlanEnded(at_ns=0, plan="x" * 100_000, state="finished"))
+            channel.offer(m.PlansEnded(at_ns=0, ends=(("x" * 100_000, "finished", ""),)))
         start = stage.send(m.StartCamera, camera="top")
         stage.cancel("camera", "top")
         for _ in range(3):
@@ -187,8 +187,37 @@ def test_a_client_takes_only_the_cameras_that_nobody_else_wants(stage):
     assert (report.plans, report.still_on, [each.camera for each in report.cameras]) == (2, ("top",), ["side"])
     assert (stage.streams(), stage.streams("side")) == (True, False)
     assert [run.plan.name for run in stage.loop.scheduler.runs()] == ["b"]
-    assert {(ended.plan, ended.state) for ended in stage.of(m.PlanEnded)} == {("a", "cancelled"), ("c", "cancelled")}
-    assert all("client lab cancelled by the lab" in ended.cause for ended in stage.of(m.PlanEnded))
+    assert {(plan, state) for plan, state, _ in stage.ends_told()} == {("a", "cancelled"), ("c", "cancelled")}
+    assert all("client lab cancelled by the lab" in cause for _, _, cause in stage.ends_told())
+
+
+def test_many_ends_are_few_events_and_none_is_told_twice():
+    with LoopStage(capacity=600) as stage:
+        names = [f"{number}" for number in range(600)]
+        stage.add(*names, start_ns=NS_PER_S * 1000)
+        stage.cancel(by="a test")
+        stage.settle()
+        while stage.loop.timer.armed_ns < stage.clock.now_ns() + NS_PER_S // 10:
+            stage.kernel.advance(stage.loop.timer.armed_ns - stage.clock.now_ns())
+            stage.turn()
+        assert [plan for plan, _, _ in stage.ends_told()] == names
+        assert len(stage.of(m.PlansEnded)) == 3
+        assert all(len(event.ends) <= 256 for event in stage.of(m.PlansEnded))
+
+
+def test_the_end_of_a_plan_is_not_told_as_that_of_its_successor(stage):
+    """Cancelled and added anew in one turn: its end is told after the answer to the AddPlans."""
+    stage.add("p", "q")
+    stage.cancel("plan", "p")
+    number = stage.send(m.AddPlans, orders=(stage.plan("p"),))
+    stage.settle()
+    assert isinstance(stage.answer(number), m.Done)
+    assert stage.ends_told() == []
+    (event,) = stage.of(m.PlansEnded)
+    assert [(plan, state) for plan, state, _ in event.renewed] == [("p", "cancelled")]
+    stage.cancel("plan", "p")
+    stage.settle()
+    assert [(plan, state) for plan, state, _ in stage.ends_told()] == [("p", "cancelled")]
 
 
 @pytest.mark.parametrize(("kind", "name"), [("camera", "top"), ("all", "")])
@@ -196,9 +225,8 @@ def test_a_plan_knows_what_ended_it(stage, kind, name):
     stage.add()
     stage.cancel(kind, name, by="SIGTERM")
     stage.settle()
-    (ended,) = stage.of(m.PlanEnded)
     what = "camera top" if kind == "camera" else "group g"
-    assert (ended.state, ended.cause) == ("cancelled", f"{what} cancelled by SIGTERM")
+    assert stage.ends_told() == [("p", "cancelled", f"{what} cancelled by SIGTERM")]
     # what is started afterwards has a scope of its own
     stage.add("q")
     stage.advance(NS_PER_S // 5)

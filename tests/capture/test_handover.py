@@ -10,7 +10,7 @@ from agent.capture.messages import (
     Cancel,
     CancelReport,
     Done,
-    PlanEnded,
+    PlansEnded,
     Quit,
     SetPeriod,
     SetPriority,
@@ -118,12 +118,18 @@ def test_changes_go_along(handover):
 
 
 def test_what_is_known_is_what_is_or_lately_was(handover):
-    handover.told(PlanEnded(at_ns=0, plan="a", state="finished"))
+    handover.told(PlansEnded(at_ns=0, ends=(("a", "finished", ""),)))
     assert handover.knows(cancel("plan", "a"))
     assert handover.knows(cancel("plan", "b"))
     assert not handover.knows(cancel("plan", "x"))
     assert not handover.knows(cancel("camera", "x"))
     assert handover.knows(cancel("all"))
+
+
+def test_the_end_of_a_plan_whose_name_another_one_has_is_not_the_end_of_that(handover):
+    """It was told late: the answer to the AddPlans of the new one came before."""
+    handover.told(PlansEnded(at_ns=0, ends=(("b", "finished", ""),), renewed=(("a", "cancelled", "by me"),)))
+    assert [adopted.order.plan.name for adopted in handover.assignment().adopted] == ["a", "c"]
 
 
 def test_a_quit_ends_all(handover):
@@ -138,7 +144,7 @@ def test_names_of_plans_that_ended_do_not_pile_up():
     for number in range(10_000):
         order = PlanOrder(plan=Plan(name=f"{number}", camera="top", start_ns=0))
         handover.answered(AddPlans(id=1, orders=(order,)), done({f"{number}": 0}))
-        handover.told(PlanEnded(at_ns=0, plan=f"{number}", state="finished"))
+        handover.told(PlansEnded(at_ns=0, ends=((f"{number}", "finished", ""),)))
     assert not handover.assignment().adopted
     assert handover.knows(cancel("plan", "9999"))
     assert not handover.knows(cancel("plan", "0"))

@@ -60,8 +60,7 @@ def test_ticks_become_frames_and_records(stage):
     assert {record.slot for record in stage.records} == set(slots.values())
     assert all(record.due_ns == record.fired_ns < record.ended_ns for record in stage.records)
     assert stage.account().state is State.FINISHED
-    (ended,) = stage.of(m.PlanEnded)
-    assert (ended.plan, ended.state, ended.cause) == ("p", "finished", "")
+    assert stage.ends_told() == [("p", "finished", "")]
     assert stage.board.lateness.count == 5
 
 

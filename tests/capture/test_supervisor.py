@@ -19,7 +19,7 @@ from agent.capture.messages import (
     CancelReport,
     Done,
     Ping,
-    PlanEnded,
+    PlansEnded,
     Progress,
     Quit,
     Ready,
@@ -78,7 +78,7 @@ def test_commands_go_to_the_process_and_answers_come_back(stage):
 
 
 def test_events_are_passed_on(stage):
-    ended = PlanEnded(at_ns=0, plan="a", state="finished")
+    ended = PlansEnded(at_ns=0, ends=(("a", "finished", ""),))
     stage.say(ended)
     assert ended in stage.told
 
@@ -297,7 +297,7 @@ def test_without_a_process_commands_are_refused_and_cancels_done(stage):
 def test_plans_go_to_the_successor_with_their_places_and_changes(stage):
     kept, cancelled = stage.run_plan("kept", 3), stage.run_plan("cancelled", 4)
     stage.run_plan("ended", 5)
-    stage.say(PlanEnded(at_ns=0, plan="ended", state="finished"))
+    stage.say(PlansEnded(at_ns=0, ends=(("ended", "finished", ""),)))
     period = stage.ask(SetPeriod, plan="kept", period_ns=5)
     stage.say(Done(re=period, at_ns=0))
     refused = stage.ask(SetPeriod, plan="kept", period_ns=7)
