@@ -171,11 +171,10 @@ class CaptureLoop:
     def _commands_and_outcomes(self, events: Events) -> None:
         inbox = self._inbox
         fds = {fd for fd, _ in events}
-        if inbox.waiting or self._watched.inbox_fds & fds:
+        if inbox.waiting or not fds.isdisjoint(self._watched.inbox_fds):
             received = inbox.drain(_COMMANDS_A_TURN)
             self._commands.handle(received, is_more=self._channel.waiting)
-            if set(inbox.fds()) != self._watched.inbox_fds:
-                self._watched.follow_inbox()
+            self._watched.follow_inbox()
         if self.bell.fd in fds:
             self.bell.collect()
 

@@ -1,5 +1,7 @@
 """Commands on the real loop: cancels overtake, all or none, and everybody is answered once, with the cause."""
 
+import select
+
 import pytest
 from capture.loop_stage import NAMES, LoopStage
 
@@ -104,6 +106,35 @@ def test_a_cancel_holds_for_commands_that_wait_behind_a_congested_channel():
             stage.settle()
         assert refusal(stage, start)[0] == "cancelled"
         assert not stage.streams()
+
+
+def test_more_commands_than_may_wait_do_not_make_the_loop_spin_while_nobody_reads_its_answers():
+    with LoopStage(queue_messages=256) as stage:
+        channel = stage.loop._equipment.channel
+        while not channel.congested:
+            channel.offer(m.PlansEnded(at_ns=0, ends=(("x" * 100_000, "finished", ""),)))
+        pings = 0
+        while not channel.full or not readable(channel.fileno()):
+            pings += 1
+            stage.send(m.Ping)
+            if stage.parent.wants_write:
+                stage.turn()
+                stage.parent.flush()
+        stage.settle()  # raises when it spins
+        for _ in range(pings):
+            stage.parent.flush()
+            stage.hear()
+            stage.settle()
+            if len(stage.of(m.Done)) == pings:
+                break
+        assert len(stage.of(m.Done)) == pings
+        assert stage.ask(m.Ping) is not None, "it reads again"
+
+
+def readable(fd):
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def test_a_cancel_of_a_plan_that_waits_far_behind_it_is_no_error(stage):
