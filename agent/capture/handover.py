@@ -14,6 +14,7 @@ from agent.capture.messages import (
     CancelReport,
     Command,
     Done,
+    Expose,
     PlansEnded,
     Quit,
     SetPeriod,
@@ -38,7 +39,7 @@ class _Held:
 
 
 class Handover:
-    """One group's plans, limits and cameras left off. Follows `answered` and `told`; pure.
+    """One group's plans, limits, exposures and cameras left off. Follows `answered` and `told`; pure.
 
     A plan counts from the answer to its AddPlans, whose facts name the slot of each: `{"name": 3}`. Answers to
     SetPeriod may carry the `Plan` as it is in force now, with the start that the phase rule gave it.
@@ -77,6 +78,8 @@ class Handover:
                 self._change(command.plan, done.facts, {"period_ns": command.period_ns})
             case SetPriority():
                 self._change(command.plan, done.facts, {"priority": command.priority})
+            case Expose():
+                self._expose(command)
             case SetQuota():
                 self._set_quota(command.bucket, command.limit)
             case _:
@@ -156,6 +159,18 @@ class Handover:
         if held is not None:
             plan = facts if isinstance(facts, Plan) else replace(held.order.plan, **changes)
             held.order = replace(held.order, plan=plan)
+
+    def _expose(self, command: Expose) -> None:
+        """The next process prepares the camera with it."""
+        self.order = replace(
+            self.order,
+            cameras=tuple(
+                replace(camera, settings=camera.settings.exposed(command.exposure_ns, command.gain))
+                if camera.name == command.camera
+                else camera
+                for camera in self.order.cameras
+            ),
+        )
 
     def _set_quota(self, bucket: str, limit: Limit) -> None:
         kind, _, name = bucket.partition("/")

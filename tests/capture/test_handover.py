@@ -10,6 +10,7 @@ from agent.capture.messages import (
     Cancel,
     CancelReport,
     Done,
+    Expose,
     PlansEnded,
     Quit,
     SetPeriod,
@@ -20,6 +21,7 @@ from agent.capture.messages import (
 from agent.capture.order import CameraOrder, GroupOrder, PlanOrder
 from agent.schedule.plan import Plan
 from agent.schedule.quota import Limit
+from agent.v4l2.gain import GainRequest
 
 LIMIT = Limit(1, 1)
 ORDER = GroupOrder(
@@ -115,6 +117,20 @@ def test_changes_go_along(handover):
     assert c.quota == Limit(6, 6)
     assert handover.assignment().order.quotas == {"agent": Limit(5, 5)}
     assert ORDER.quotas == {"agent": LIMIT}
+
+
+def test_an_exposure_that_was_set_goes_along(handover):
+
+    def exposures():
+        cameras = handover.assignment().order.cameras
+        return {camera.name: (camera.settings.exposure_ns, camera.settings.gain) for camera in cameras}
+
+    gain = GainRequest(value=7)
+    handover.answered(Expose(id=1, camera="top", exposure_ns=5, gain=gain), done())
+    assert exposures() == {"top": (5, gain), "side": (None, None)}
+    handover.answered(Expose(id=2, camera="top", exposure_ns=6), done())
+    assert exposures() == {"top": (6, gain), "side": (None, None)}
+    assert ORDER.cameras[0].settings.exposure_ns is None
 
 
 def test_what_is_known_is_what_is_or_lately_was(handover):
