@@ -21,6 +21,7 @@ from agent.capture.unit import CameraUnit
 from agent.clock import ReadClock
 from agent.errors import InputError
 from agent.schedule.account import Refusal, State
+from agent.schedule.instants import check_period
 from agent.schedule.plan import Plan
 from agent.schedule.quota import check_limit
 from agent.schedule.requests import trace_id
@@ -29,6 +30,7 @@ from agent.schedule.run import Run, Tick
 from agent.schedule.scheduler import Scheduler
 from agent.scope import Cause, Ended, Scope
 from agent.shared import FENCE
+from agent.units import NS_PER_S
 
 _REFUSED = {
     Refusal.AGENT: End.REFUSED_AGENT,
@@ -154,9 +156,26 @@ class Plans:
         for order in orders:
             plan = order.plan
             self._check_camera(plan)
+            check_period(plan, plan.period_ns, self._interval_ns(plan.camera))
             if order.quota is not None:
                 check_limit(order.quota, f"the quota of plan {plan.name}")
         self.scheduler.check([order.plan for order in orders], now_ns)
+
+    def set_period(self, name: str, period_ns: int) -> None:
+        """Change a plan's period, as `Scheduler.set_period`; also refused where the camera is not so fast."""
+        plan = self.scheduler.run(name).plan
+        check_period(plan, period_ns, self._interval_ns(plan.camera))
+        self.scheduler.set_period(name, period_ns, self._now_ns())
+
+    def _interval_ns(self, camera: str) -> int | None:
+        """From frame to frame as the camera granted it, rounded down.
+
+        None while that is not known: it was not prepared yet, or a thread has it.
+        """
+        session = self._units[camera].session
+        prepared = None if session is None else session.prepared
+        interval_s = None if prepared is None else prepared.interval_s
+        return None if interval_s is None else interval_s.numerator * NS_PER_S // interval_s.denominator
 
     def _check_camera(self, plan: Plan) -> None:
         if plan.camera not in self._units:

@@ -6,8 +6,10 @@ import pytest
 from capture.loop_stage import NAMES, LoopStage
 
 from agent.capture import messages as m
+from agent.capture.order import PlanOrder
 from agent.capture.state_word import Phase
 from agent.schedule.account import State
+from agent.schedule.plan import Plan
 from agent.schedule.quota import Limit
 from agent.units import NS_PER_MS, NS_PER_S
 
@@ -307,7 +309,7 @@ def test_a_quit_tells_of_frames_that_do_not_come_back_and_waits_for_them_still(s
 
 
 def test_not_one_frame_after_the_answer(stage):
-    stage.add(period_ms=5, store=True)
+    stage.add(period_ms=34, store=True)
     for _ in range(5):
         stage.advance(NS_PER_S // 10)
         number = stage.cancel("camera", "top")
@@ -346,6 +348,30 @@ def test_one_bad_plan_and_nothing_is_changed(stage, code, orders):
     assert stage.quotas_words.tolist() == quotas
     assert [run.plan.name for run in stage.loop.scheduler.runs()] == ["runs"]
     assert not stage.streams()
+
+
+def test_a_period_that_the_camera_cannot_keep_is_refused_as_soon_as_its_rate_is_known(stage):
+    interval_s = stage.loop.units["top"].session.prepared.interval_s
+    least_ns = int(interval_s * NS_PER_S)
+
+    def orders(period_ns, burst=1):
+        plan = Plan(name="p", camera="top", start_ns=0, period_ns=period_ns, burst=burst)
+        return (PlanOrder(plan=plan, store=False),)
+
+    for refused in (orders(least_ns - 1), orders(3 * least_ns - 1, burst=3)):
+        answer = stage.ask(m.AddPlans, orders=refused)
+        assert (answer.code, answer.details["key"]) == ("plan", "period_ns"), answer
+        assert "beyond the camera" in answer.message
+    assert isinstance(stage.ask(m.AddPlans, orders=orders(least_ns)), m.Done)
+    answer = stage.ask(m.SetPeriod, plan="p", period_ns=least_ns - 1)
+    assert answer.code == "plan"
+    assert isinstance(stage.ask(m.SetPeriod, plan="p", period_ns=2 * least_ns), m.Done)
+
+
+def test_the_rate_of_a_camera_that_was_never_prepared_is_not_known():
+    with LoopStage(left_off=NAMES) as stage:
+        answer = stage.ask(m.AddPlans, orders=(stage.plan(period_ms=1, start_ns=10 * NS_PER_S),))
+        assert isinstance(answer, m.Done), answer
 
 
 # -- races with what is under way -----------------------------------------------------------------------------------

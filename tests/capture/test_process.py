@@ -182,7 +182,7 @@ def test_options_that_cannot_be_end_it_for_good():
 # -- the real program on simulated cameras ----------------------------------------------------------------------
 
 PROGRAM = (sys.executable, "-m", "agent.cli.process", "--simulate")
-PLAN = PlanOrder(plan=Plan(name="a", camera="top", start_ns=0, period_ns=10 * NS_PER_MS))
+PLAN = PlanOrder(plan=Plan(name="a", camera="top", start_ns=0, period_ns=40 * NS_PER_MS))
 
 
 class Real:
