@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -113,7 +114,8 @@ def running_load(cpu: int) -> Iterator[str]:
     """Keep processor `cpu` busy; yields by what, in words. stress-ng where it is installed."""
     if shutil.which("stress-ng"):
         command, words = (
-            ["stress-ng", "--quiet", "--cpu", "1", "--taskset", str(cpu)],
+            # its folder for temporary files is the current one, which need not be writable
+            ["stress-ng", "--quiet", "--cpu", "1", "--taskset", str(cpu), "--temp-path", tempfile.gettempdir()],
             f"stress-ng --cpu 1 on CPU {cpu}",
         )
     else:
@@ -123,6 +125,8 @@ def running_load(cpu: int) -> Iterator[str]:
         try:
             os.sched_setaffinity(process.pid, {cpu})
             time.sleep(0.5)  # until it is busy
+            if process.poll() is not None:
+                raise MissingTool(f"{command[0]} ended at once with status {process.returncode}: there is no load")
             yield words
         finally:
             process.terminate()

@@ -120,11 +120,12 @@ class Driver:
 
     # -- cameras and plans --------------------------------------------------------------------------------------
 
-    def add(self, camera: str, name: str = "plan", *, store: bool = False, first_ns: int = 0, **plan: Any) -> None:
-        """Start a plan, its first tick `first_ns` from now."""
+    def add(self, camera: str, name: str = "plan", *, store: bool = False, first_ns: int = 0, **plan: Any) -> int:
+        """Start a plan, its first tick `first_ns` from now; its place in the page."""
         self.plan_start_ns = monotonic_ns() + first_ns
         made = Plan(name=name, camera=camera, start_ns=self.plan_start_ns, **plan)
-        self.done(AddPlans, orders=(PlanOrder(plan=made, store=store),))
+        slots: dict[str, int] = self.done(AddPlans, orders=(PlanOrder(plan=made, store=store),))
+        return slots[name]
 
     def start(self, camera: str) -> None:
         """Start a camera."""

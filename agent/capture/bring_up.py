@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from agent.capture.gate import StartGate
@@ -140,8 +140,7 @@ class BringUp:
 
     def exposed(self, exposure_ns: int, gain: GainRequest | None) -> None:
         """The exposure was changed: it is also that of a camera that has to be opened anew."""
-        settings = replace(self._settings, exposure_ns=exposure_ns)
-        self._settings = settings if gain is None else replace(settings, gain=gain)
+        self._settings = self._settings.exposed(exposure_ns, gain)
 
     def release(self) -> bool:
         """End the thread; False when a job hangs in it."""

@@ -90,6 +90,11 @@ class Channel:
         return len(self._outgoing) >= self._queue_messages // 2
 
     @property
+    def full(self) -> bool:
+        """As many commands wait here as may: none is read before some were handed out, so do not poll for reading."""
+        return len(self._backlog) >= _BACKLOG_PACKETS or self._backlog_bytes >= LARGEST_BYTES
+
+    @property
     def waiting(self) -> bool:
         """Commands were read and not handed out yet: call `drain` again without polling."""
         return bool(self._backlog)
@@ -184,8 +189,7 @@ class Channel:
 
     def _read(self) -> None:
         for _ in range(_READS):
-            full = len(self._backlog) >= _BACKLOG_PACKETS or self._backlog_bytes >= LARGEST_BYTES
-            if self._ended or full:
+            if self._ended or self.full:
                 return
             packet = self._receive()
             if packet is None:

@@ -91,7 +91,7 @@ class Commands:
             case m.Expose():
                 self._expose(message)
             case m.SetPeriod():
-                scheduler.set_period(message.plan, message.period_ns, self._now_ns())
+                self._plans.set_period(message.plan, message.period_ns)
                 self._answer(message, None)
             case m.SetPriority():
                 scheduler.set_priority(message.plan, message.priority, self._now_ns())

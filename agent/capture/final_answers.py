@@ -10,6 +10,7 @@ from agent.capture.messages import CameraReport, Cancel, CancelReport, Command, 
 from agent.capture.process_messages import Failed
 
 _DEVICE_EXIT = 6
+_STEPS = ("streamoff", "close", "kill", "usb reset")
 _LOOK = "see what the agent's log says before; `journalctl -k` tells what the kernel thinks of the camera"
 
 
@@ -35,12 +36,22 @@ def as_cancel(command: Command) -> Cancel:
 
 
 class End(NamedTuple):
-    """How a process ended. `on`: cameras that streamed then. `tried`: steps from outside, as in CameraReport."""
+    """How a process ended. `on`: cameras that streamed then; `in_streamoff`: those of them that were being stopped.
+
+    `tried`: steps from outside, as in CameraReport.
+    """
 
     at_ns: int
     cause: str = ""
     on: frozenset[str] = frozenset()
     tried: tuple[str, ...] = ()
+    in_streamoff: frozenset[str] = frozenset()
+
+
+def in_order(*steps: Iterable[str]) -> tuple[str, ...]:
+    """Steps that are known from several sides, each once, in the order in which they are tried."""
+    found = {step for some in steps for step in some}
+    return tuple(step for step in _STEPS if step in found)
 
 
 def stopped(asked: Asked, plans: int, cameras: Iterable[str], end: End) -> Done:
@@ -54,12 +65,16 @@ def stopped(asked: Asked, plans: int, cameras: Iterable[str], end: End) -> Done:
             # whether it entered a STREAMOFF of its own is not known; the kernel's came with the end
             entered_ns=0,
             returned_ns=gone_ns if camera in on else 0,
-            steps=(*asked.steps, *(step for step in tried if step not in asked.steps)) if camera in on else (),
+            steps=in_order(asked.steps, tried, _inside(camera in end.in_streamoff)) if camera in on else (),
             error=cause if camera in on else "",
         )
         for camera in cameras
     )
     return Done(re=asked.command.id, at_ns=gone_ns, facts=CancelReport(plans=plans, already=not plans, cameras=reports))
+
+
+def _inside(is_in_streamoff: bool) -> tuple[str, ...]:
+    return ("streamoff",) if is_in_streamoff else ()
 
 
 def died(command: Command, now_ns: int, cause: str, next_start_ns: int | None) -> Refused:
@@ -103,9 +118,10 @@ def unknown(cancel: Cancel, now_ns: int) -> Refused:
     )
 
 
-def hangs(command: Command, now_ns: int, tried: Iterable[str], standing: str) -> Refused:
+def hangs(asked: Asked, now_ns: int, end: End, standing: str) -> Refused:
     """Nothing ended a process that hangs in the kernel: its cameras may be on."""
-    steps = ", ".join(tried)
+    command = asked.command
+    steps = ", ".join(in_order(asked.steps, end.tried, _inside(bool(end.in_streamoff))))
     return _refused(
         command,
         now_ns,

@@ -194,8 +194,7 @@ class Group:
         if final.is_cancel(asked.command):
             # whatever becomes of the process, what was cancelled is not taken up again
             self._handover.cancel(final.as_cancel(asked.command))
-        tried = (*asked.steps, *(step for step in life.tried if step not in asked.steps))
-        self._said.append(final.hangs(asked.command, now_ns, tried, life.standing()))
+        self._said.append(final.hangs(asked, now_ns, self._end_of(life, now_ns), life.standing()))
 
     def _bury(self, life: Life, status: int, now_ns: int) -> None:
         while heard := life.hear(now_ns):
@@ -204,12 +203,15 @@ class Group:
         cause = self._cause(life, status)
         if not self._as_told(life, status):
             self.first_cause = self.first_cause or cause
-        end = final.End(now_ns, cause, life.vitals.streaming(), life.tried)
+        end = self._end_of(life, now_ns, cause)
         self._life = None
         life.release()
         self._failed = life.failed
         self.board.words[Head.PID] = 0
         self._fell(life.pid, end, now_ns - life.started_ns)
+
+    def _end_of(self, life: Life, now_ns: int, cause: str = "") -> final.End:
+        return final.End(now_ns, cause, life.vitals.streaming(), life.tried, life.vitals.in_streamoff())
 
     def _fell(self, pid: int, end: final.End, lived_ns: int) -> None:
         """A process has gone: answer what it owed, and plan its successor."""

@@ -15,7 +15,8 @@ from agent.capture.messages import (
     Command,
     Done,
     EmergencyStopped,
-    PlanEnded,
+    Expose,
+    PlansEnded,
     Quit,
     SetPeriod,
     SetPriority,
@@ -39,7 +40,7 @@ class _Held:
 
 
 class Handover:
-    """One group's plans, limits and cameras left off. Follows `answered` and `told`; pure.
+    """One group's plans, limits, exposures and cameras left off. Follows `answered` and `told`; pure.
 
     A plan counts from the answer to its AddPlans, whose facts name the slot of each: `{"name": 3}`. Answers to
     SetPeriod may carry the `Plan` as it is in force now, with the start that the phase rule gave it.
@@ -78,6 +79,8 @@ class Handover:
                 self._change(command.plan, done.facts, {"period_ns": command.period_ns})
             case SetPriority():
                 self._change(command.plan, done.facts, {"priority": command.priority})
+            case Expose():
+                self._expose(command)
             case SetQuota():
                 self._set_quota(command.bucket, command.limit)
             case _:
@@ -86,8 +89,9 @@ class Handover:
     def told(self, event: Any) -> None:
         """Something happened in the process."""
         match event:
-            case PlanEnded():
-                self._end(event.plan)
+            case PlansEnded():
+                for name, _, _ in event.ends:
+                    self._end(name)
             case CameraChanged(state="armed"):
                 self._left_off.discard(event.camera)
             case EmergencyStopped():
@@ -158,6 +162,18 @@ class Handover:
         if held is not None:
             plan = facts if isinstance(facts, Plan) else replace(held.order.plan, **changes)
             held.order = replace(held.order, plan=plan)
+
+    def _expose(self, command: Expose) -> None:
+        """The next process prepares the camera with it."""
+        self.order = replace(
+            self.order,
+            cameras=tuple(
+                replace(camera, settings=camera.settings.exposed(command.exposure_ns, command.gain))
+                if camera.name == command.camera
+                else camera
+                for camera in self.order.cameras
+            ),
+        )
 
     def _set_quota(self, bucket: str, limit: Limit) -> None:
         kind, _, name = bucket.partition("/")

@@ -38,7 +38,9 @@ BEAT_NS = 250 * NS_PER_MS
 """The loop wakes at least this often, to show that it is alive."""
 _COMMANDS_A_TURN = 64
 _TICKS_A_TURN = 128
-_ENDS_A_TURN = 16
+_ENDS_A_TURN = 256
+_ENDS_APART_NS = NS_PER_MS
+"""Between two events of many ends, so that whoever reads them gets a processor, and does so in between."""
 # plain numbers: a member of an enumeration costs a look-up in the hottest path
 _BEATS, _BEAT_NS, _LONGEST_TURN_NS = int(Head.BEATS), int(Head.BEAT_NS), int(Head.LONGEST_TURN_NS)
 _GAP_NS = 20 * NS_PER_MS
@@ -71,7 +73,7 @@ class CaptureLoop:
         self._more: set[Serving] = set()
         self._store_errors: dict[str, str] = {}
         self._is_ready_told = self._is_quitting = self._is_released = False
-        self._hanging = False
+        self._hanging = self._ends_wait = False
         self._collected_ns = now_ns()
         self._overdue_ns = 0
         self.wait_s = 0
@@ -193,11 +195,10 @@ class CaptureLoop:
 
     def _commands_and_outcomes(self, fds: set[int]) -> None:
         inbox = self._inbox
-        if inbox.waiting or self._watched.inbox_fds & fds:
+        if inbox.waiting or not fds.isdisjoint(self._watched.inbox_fds):
             received = inbox.drain(_COMMANDS_A_TURN)
             self._commands.handle(received, is_more=self._channel.waiting)
-            if set(inbox.fds()) != self._watched.inbox_fds:
-                self._watched.follow_inbox()
+            self._watched.follow_inbox()
         if self.bell.fd in fds:
             self.bell.collect()
 
@@ -248,11 +249,14 @@ class CaptureLoop:
             self._collect(now_ns)
 
     def _tell_ends(self) -> None:
-        """Plans that ended, and whatever is still to be sent."""
+        """Plans that ended, a turn's in one event, and whatever is still to be sent."""
         channel = self._channel
-        for run in self.scheduler.ended(_ENDS_A_TURN):
-            state, cause = run.state.name.lower(), self.plans.cause(run)
-            channel.offer(m.PlanEnded(at_ns=self._now_ns(), plan=run.plan.name, state=state, cause=cause))
+        if self.scheduler.ends_wait and not channel.congested:
+            ends = self.plans.ends(_ENDS_A_TURN)
+            if ends is not None:
+                channel.offer(ends)
+            # without one, what waits are shots under way, whose ends will wake the loop
+            self._ends_wait = ends is not None and self.scheduler.ends_wait
         if channel.wants_write:
             self._words[Head.EVENTS_DROPPED] = channel.dropped
             self._watched.follow_inbox()
@@ -271,7 +275,7 @@ class CaptureLoop:
 
         In a long gap, garbage is looked for before.
         """
-        overdue_ns = now_ns + BEAT_NS
+        overdue_ns = now_ns + (_ENDS_APART_NS if self._ends_wait else BEAT_NS)
         for unit in self._units:
             due_ns = unit.next_ns
             if due_ns is not None and due_ns < overdue_ns:

@@ -233,14 +233,23 @@ class NotStored:
     told: str
 
 
+PlanEnd = tuple[str, str, str]
+"""Name, state (`finished`, `cancelled`), and by whom in words, empty for one that finished.
+
+A plain tuple: pickling ten thousand of anything better takes longer than cancelling their plans.
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlanEnded:
-    """Event: a plan finished or was cancelled; `cause`: by whom, in words."""
+class PlansEnded:
+    """Event: plans finished or were cancelled, each told once.
+
+    `renewed`: ends of plans whose name another one had been given by then, which this does not concern.
+    """
 
     at_ns: int
-    plan: str
-    state: str
-    cause: str = ""
+    ends: tuple[PlanEnd, ...] = ()
+    renewed: tuple[PlanEnd, ...] = ()
 
 
 def encode(message: Any) -> bytes:

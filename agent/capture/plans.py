@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from agent.capture import tick_log
 from agent.capture.board import Board, Head
+from agent.capture.messages import PlanEnd, PlansEnded
 from agent.capture.order import GroupOrder, PlanOrder
 from agent.capture.process_messages import Adopted
 from agent.capture.quotas import Quotas, Toll
@@ -22,6 +23,7 @@ from agent.clock import ReadClock
 from agent.errors import InputError
 from agent.schedule.account import Refusal, State
 from agent.schedule.edges import EdgeGate
+from agent.schedule.instants import check_period
 from agent.schedule.plan import Plan
 from agent.schedule.quota import check_limit
 from agent.schedule.requests import trace_id
@@ -30,6 +32,7 @@ from agent.schedule.run import Run, Tick
 from agent.schedule.scheduler import Scheduler
 from agent.scope import Cause, Ended, Scope
 from agent.shared import FENCE
+from agent.units import NS_PER_S
 
 _REFUSED = {
     Refusal.AGENT: End.REFUSED_AGENT,
@@ -200,9 +203,26 @@ class Plans:
         for order in orders:
             plan = order.plan
             self._check_camera(plan)
+            check_period(plan, plan.period_ns, self._interval_ns(plan))
             if order.quota is not None:
                 check_limit(order.quota, f"the quota of plan {plan.name}")
         self.scheduler.check([order.plan for order in orders], now_ns)
+
+    def set_period(self, name: str, period_ns: int) -> None:
+        """Change a plan's period, as `Scheduler.set_period`; also refused where the camera is not so fast."""
+        plan = self.scheduler.run(name).plan
+        check_period(plan, period_ns, self._interval_ns(plan))
+        self.scheduler.set_period(name, period_ns, self._now_ns())
+
+    def _interval_ns(self, plan: Plan) -> int | None:
+        """From frame to frame as the slowest of its cameras granted it, rounded down.
+
+        None while that is not known: none was prepared yet, or a thread has it.
+        """
+        sessions = (self._units[name].session for name in self.cameras_of(plan))
+        prepared = (session.prepared for session in sessions if session is not None)
+        intervals_s = (each.interval_s for each in prepared if each is not None)
+        return max((each.numerator * NS_PER_S // each.denominator for each in intervals_s if each), default=None)
 
     def _check_camera(self, plan: Plan) -> None:
         if plan.on_edge is not None and (self._order.trigger is None or not self._order.trigger.has_edges):
@@ -228,6 +248,19 @@ class Plans:
             self._edges[run] = EdgeGate(plan.on_edge)
 
     # -- ends -----------------------------------------------------------------------------------------------------
+
+    def ends(self, bound: int) -> PlansEnded | None:
+        """At most `bound` of the ends that were not told yet; None when none of them can be told now."""
+        runs = self.scheduler.ended(bound)
+        if not runs:
+            return None
+        is_renewed = self.scheduler.is_renewed
+        told = tuple(self._end_of(run) for run in runs if not is_renewed(run))
+        renewed = tuple(self._end_of(run) for run in runs if is_renewed(run))
+        return PlansEnded(at_ns=self._now_ns(), ends=told, renewed=renewed)
+
+    def _end_of(self, run: Run) -> PlanEnd:
+        return run.plan.name, run.state.name.lower(), self.cause(run)
 
     def cause(self, run: Run) -> str:
         """Who ended a plan, in words; empty for one that goes on, is finished, or has lost its place to another."""

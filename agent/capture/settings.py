@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from agent.units import NS_PER_S
@@ -33,6 +33,11 @@ class Settings:
     memory: tuple[MemoryKind, ...] = PREFERENCE
     granularity_bytes: int | None = None
     settle_frames: int | None = None
+
+    def exposed(self, exposure_ns: int, gain: GainRequest | None) -> Settings:
+        """The same with an exposure that was set later, and a gain unless None."""
+        settings = replace(self, exposure_ns=exposure_ns)
+        return settings if gain is None else replace(settings, gain=gain)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,6 +49,12 @@ class Vitals:
             name for name, words in pairs if self.beaten and (words[Of.DUE_NS] or read_word(words[Of.WORD])[0] in on)
         )
 
+    def in_streamoff(self) -> frozenset[str]:
+        """Cameras whose STREAMOFF was begun and has not returned."""
+        pairs = zip(self._cameras, self._board.all_cameras(), strict=True)
+        is_stopping = {name: read_word(words[Of.WORD])[0] is Phase.STOPPING for name, words in pairs}
+        return frozenset(name for name, stopping in is_stopping.items() if stopping and self.beaten)
+
     def in_words(self) -> str:
         """The cameras' states: `camera top was armed, busy; camera side was prepared`."""
         if not self.beaten:

@@ -19,7 +19,8 @@ class Watched:
 
     def __init__(self, inbox: Inbox, channel: Channel, publisher: Publisher) -> None:
         self.epoll = select.epoll()
-        self.inbox_fds: set[int] = set()
+        self.inbox_fds: dict[int, int] = {}
+        """Where commands come from, and what each is polled for."""
         self._inbox, self._channel, self._publisher = inbox, channel, publisher
         self._cameras: dict[int, Serving] = {}
         self._publisher_fds: set[int] = set()
@@ -50,17 +51,24 @@ class Watched:
         return any(fd == self._channel.fileno() and mask & select.EPOLLOUT for fd, mask in events)
 
     def follow_inbox(self) -> None:
-        """Its descriptors are others, or answers wait to be sent."""
-        wanted = set(self._inbox.fds())
-        for fd in self.inbox_fds - wanted:
+        """Its descriptors may be others, answers may wait to be sent, or more commands wait than it takes in.
+
+        Then the socket stays readable, and is not polled for that: the loop would spin.
+        """
+        wanted = dict.fromkeys(self._inbox.fds(), select.EPOLLIN)
+        channel = self._channel
+        fd = channel.fileno()
+        if fd in wanted:
+            wanted[fd] = (0 if channel.full else select.EPOLLIN) | (select.EPOLLOUT if channel.wants_write else 0)
+        if wanted == self.inbox_fds:
+            return
+        for fd in self.inbox_fds.keys() - wanted.keys():
             self.epoll.unregister(fd)
-        for fd in wanted:
-            is_writing = fd == self._channel.fileno() and self._channel.wants_write
-            mask = select.EPOLLIN | (select.EPOLLOUT if is_writing else 0)
-            if fd in self.inbox_fds:
-                self.epoll.modify(fd, mask)
-            else:
+        for fd, mask in wanted.items():
+            if fd not in self.inbox_fds:
                 self.epoll.register(fd, mask)
+            elif mask != self.inbox_fds[fd]:
+                self.epoll.modify(fd, mask)
         self.inbox_fds = wanted
 
     def follow_lines(self, wanted: set[int]) -> None:

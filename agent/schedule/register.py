@@ -122,6 +122,15 @@ class Register:
             (self._to_tell if run.phase is SHOT else told).append(run)
         return told
 
+    @property
+    def ends_wait(self) -> bool:
+        """Some that ended were not told yet."""
+        return bool(self._to_tell or self._ended_at_once)
+
+    def is_renewed(self, run: Run) -> bool:
+        """Whether another plan has its name by now."""
+        return self._names.get(run.plan.name, run) is not run
+
     def runs(self, camera: str | None, client: str | None) -> Iterator[Run]:
         """Those that run, of this camera and this client where given."""
         for run in self.running.values():

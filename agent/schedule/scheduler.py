@@ -152,6 +152,15 @@ class Scheduler(Turns):
         return self._register.ended(bound)
 
     @property
+    def ends_wait(self) -> bool:
+        """Plans have ended that `ended` has not told yet; some may have a shot under way."""
+        return self._register.ends_wait
+
+    def is_renewed(self, run: Run) -> bool:
+        """Whether a plan that was started later has its name."""
+        return self._register.is_renewed(run)
+
+    @property
     def ends_untold(self) -> int:
         """Ends that `ended` cannot tell any more, because as many plans as there is room for ended after them."""
         return self._register.untold

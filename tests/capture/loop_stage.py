@@ -317,6 +317,10 @@ class LoopStage:
     def taken(self, camera="top"):
         return self.words(camera)[Of.TAKEN]
 
+    def ends_told(self):
+        """The ends of plans, in the order they were told."""
+        return [end for event in self.of(m.PlansEnded) for end in event.ends]
+
     def of(self, kind):
         self.hear()
         return [said for said in self.said if isinstance(said, kind)]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
 from agent.capture.channel import Channel, ChannelFull, MessageTooLarge, open_pair
-from agent.capture.messages import PACKET_BYTES, Cancel, Done, Ping, PlanEnded, Progress, Quit, encode
+from agent.capture.messages import PACKET_BYTES, Cancel, Done, Ping, PlansEnded, Progress, Quit, encode
 from agent.capture.packets import LARGEST_BYTES, ChannelBroken
 
 
@@ -129,7 +129,7 @@ def test_events_are_dropped_and_counted_where_answers_are_not():
     end, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with Channel(end, queue_messages=10) as ours, Channel(theirs) as other:
         fill(ours)
-        event = PlanEnded(at_ns=0, plan="a", state="finished")
+        event = PlansEnded(at_ns=0, ends=(("a", "finished", ""),))
         taken = sum(ours.offer(event) for _ in range(100))
         assert taken == 4  # with the one that waits: half of ten
         assert ours.dropped == 96

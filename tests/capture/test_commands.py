@@ -1,11 +1,15 @@
 """Commands on the real loop: cancels overtake, all or none, and everybody is answered once, with the cause."""
 
+import select
+
 import pytest
 from capture.loop_stage import NAMES, LoopStage
 
 from agent.capture import messages as m
+from agent.capture.order import PlanOrder
 from agent.capture.state_word import Phase
 from agent.schedule.account import State
+from agent.schedule.plan import Plan
 from agent.schedule.quota import Limit
 from agent.units import NS_PER_MS, NS_PER_S
 
@@ -92,7 +96,7 @@ def test_a_cancel_holds_for_commands_that_wait_behind_a_congested_channel():
     with LoopStage(queue_messages=8) as stage:
         channel = stage.loop._equipment.channel
         while not channel.congested:
-            channel.offer(m.PlanEnded(at_ns=0, plan="x" * 100_000, state="finished"))
+            channel.offer(m.PlansEnded(at_ns=0, ends=(("x" * 100_000, "finished", ""),)))
         start = stage.send(m.StartCamera, camera="top")
         stage.cancel("camera", "top")
         for _ in range(3):
@@ -104,6 +108,35 @@ def test_a_cancel_holds_for_commands_that_wait_behind_a_congested_channel():
             stage.settle()
         assert refusal(stage, start)[0] == "cancelled"
         assert not stage.streams()
+
+
+def test_more_commands_than_may_wait_do_not_make_the_loop_spin_while_nobody_reads_its_answers():
+    with LoopStage(queue_messages=256) as stage:
+        channel = stage.loop._equipment.channel
+        while not channel.congested:
+            channel.offer(m.PlansEnded(at_ns=0, ends=(("x" * 100_000, "finished", ""),)))
+        pings = 0
+        while not channel.full or not readable(channel.fileno()):
+            pings += 1
+            stage.send(m.Ping)
+            if stage.parent.wants_write:
+                stage.turn()
+                stage.parent.flush()
+        stage.settle()  # raises when it spins
+        for _ in range(pings):
+            stage.parent.flush()
+            stage.hear()
+            stage.settle()
+            if len(stage.of(m.Done)) == pings:
+                break
+        assert len(stage.of(m.Done)) == pings
+        assert stage.ask(m.Ping) is not None, "it reads again"
+
+
+def readable(fd):
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def test_a_cancel_of_a_plan_that_waits_far_behind_it_is_no_error(stage):
@@ -187,8 +220,37 @@ def test_a_client_takes_only_the_cameras_that_nobody_else_wants(stage):
     assert (report.plans, report.still_on, [each.camera for each in report.cameras]) == (2, ("top",), ["side"])
     assert (stage.streams(), stage.streams("side")) == (True, False)
     assert [run.plan.name for run in stage.loop.scheduler.runs()] == ["b"]
-    assert {(ended.plan, ended.state) for ended in stage.of(m.PlanEnded)} == {("a", "cancelled"), ("c", "cancelled")}
-    assert all("client lab cancelled by the lab" in ended.cause for ended in stage.of(m.PlanEnded))
+    assert {(plan, state) for plan, state, _ in stage.ends_told()} == {("a", "cancelled"), ("c", "cancelled")}
+    assert all("client lab cancelled by the lab" in cause for _, _, cause in stage.ends_told())
+
+
+def test_many_ends_are_few_events_and_none_is_told_twice():
+    with LoopStage(capacity=600) as stage:
+        names = [f"{number}" for number in range(600)]
+        stage.add(*names, start_ns=NS_PER_S * 1000)
+        stage.cancel(by="a test")
+        stage.settle()
+        while stage.loop.timer.armed_ns < stage.clock.now_ns() + NS_PER_S // 10:
+            stage.kernel.advance(stage.loop.timer.armed_ns - stage.clock.now_ns())
+            stage.turn()
+        assert [plan for plan, _, _ in stage.ends_told()] == names
+        assert len(stage.of(m.PlansEnded)) == 3
+        assert all(len(event.ends) <= 256 for event in stage.of(m.PlansEnded))
+
+
+def test_the_end_of_a_plan_is_not_told_as_that_of_its_successor(stage):
+    """Cancelled and added anew in one turn: its end is told after the answer to the AddPlans."""
+    stage.add("p", "q")
+    stage.cancel("plan", "p")
+    number = stage.send(m.AddPlans, orders=(stage.plan("p"),))
+    stage.settle()
+    assert isinstance(stage.answer(number), m.Done)
+    assert stage.ends_told() == []
+    (event,) = stage.of(m.PlansEnded)
+    assert [(plan, state) for plan, state, _ in event.renewed] == [("p", "cancelled")]
+    stage.cancel("plan", "p")
+    stage.settle()
+    assert [(plan, state) for plan, state, _ in stage.ends_told()] == [("p", "cancelled")]
 
 
 @pytest.mark.parametrize(("kind", "name"), [("camera", "top"), ("all", "")])
@@ -196,9 +258,8 @@ def test_a_plan_knows_what_ended_it(stage, kind, name):
     stage.add()
     stage.cancel(kind, name, by="SIGTERM")
     stage.settle()
-    (ended,) = stage.of(m.PlanEnded)
     what = "camera top" if kind == "camera" else "group g"
-    assert (ended.state, ended.cause) == ("cancelled", f"{what} cancelled by SIGTERM")
+    assert stage.ends_told() == [("p", "cancelled", f"{what} cancelled by SIGTERM")]
     # what is started afterwards has a scope of its own
     stage.add("q")
     stage.advance(NS_PER_S // 5)
@@ -248,7 +309,7 @@ def test_a_quit_tells_of_frames_that_do_not_come_back_and_waits_for_them_still(s
 
 
 def test_not_one_frame_after_the_answer(stage):
-    stage.add(period_ms=5, store=True)
+    stage.add(period_ms=34, store=True)
     for _ in range(5):
         stage.advance(NS_PER_S // 10)
         number = stage.cancel("camera", "top")
@@ -287,6 +348,30 @@ def test_one_bad_plan_and_nothing_is_changed(stage, code, orders):
     assert stage.quotas_words.tolist() == quotas
     assert [run.plan.name for run in stage.loop.scheduler.runs()] == ["runs"]
     assert not stage.streams()
+
+
+def test_a_period_that_the_camera_cannot_keep_is_refused_as_soon_as_its_rate_is_known(stage):
+    interval_s = stage.loop.units["top"].session.prepared.interval_s
+    least_ns = int(interval_s * NS_PER_S)
+
+    def orders(period_ns, burst=1):
+        plan = Plan(name="p", camera="top", start_ns=0, period_ns=period_ns, burst=burst)
+        return (PlanOrder(plan=plan, store=False),)
+
+    for refused in (orders(least_ns - 1), orders(3 * least_ns - 1, burst=3)):
+        answer = stage.ask(m.AddPlans, orders=refused)
+        assert (answer.code, answer.details["key"]) == ("plan", "period_ns"), answer
+        assert "beyond the camera" in answer.message
+    assert isinstance(stage.ask(m.AddPlans, orders=orders(least_ns)), m.Done)
+    answer = stage.ask(m.SetPeriod, plan="p", period_ns=least_ns - 1)
+    assert answer.code == "plan"
+    assert isinstance(stage.ask(m.SetPeriod, plan="p", period_ns=2 * least_ns), m.Done)
+
+
+def test_the_rate_of_a_camera_that_was_never_prepared_is_not_known():
+    with LoopStage(left_off=NAMES) as stage:
+        answer = stage.ask(m.AddPlans, orders=(stage.plan(period_ms=1, start_ns=10 * NS_PER_S),))
+        assert isinstance(answer, m.Done), answer
 
 
 # -- races with what is under way -----------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ from agent.capture.messages import (
     Cancel,
     CancelReport,
     Done,
-    PlanEnded,
+    Expose,
+    PlansEnded,
     Quit,
     SetPeriod,
     SetPriority,
@@ -20,6 +21,7 @@ from agent.capture.messages import (
 from agent.capture.order import CameraOrder, GroupOrder, PlanOrder
 from agent.schedule.plan import Plan
 from agent.schedule.quota import Limit
+from agent.v4l2.gain import GainRequest
 
 LIMIT = Limit(1, 1)
 ORDER = GroupOrder(
@@ -117,13 +119,33 @@ def test_changes_go_along(handover):
     assert ORDER.quotas == {"agent": LIMIT}
 
 
+def test_an_exposure_that_was_set_goes_along(handover):
+
+    def exposures():
+        cameras = handover.assignment().order.cameras
+        return {camera.name: (camera.settings.exposure_ns, camera.settings.gain) for camera in cameras}
+
+    gain = GainRequest(value=7)
+    handover.answered(Expose(id=1, camera="top", exposure_ns=5, gain=gain), done())
+    assert exposures() == {"top": (5, gain), "side": (None, None)}
+    handover.answered(Expose(id=2, camera="top", exposure_ns=6), done())
+    assert exposures() == {"top": (6, gain), "side": (None, None)}
+    assert ORDER.cameras[0].settings.exposure_ns is None
+
+
 def test_what_is_known_is_what_is_or_lately_was(handover):
-    handover.told(PlanEnded(at_ns=0, plan="a", state="finished"))
+    handover.told(PlansEnded(at_ns=0, ends=(("a", "finished", ""),)))
     assert handover.knows(cancel("plan", "a"))
     assert handover.knows(cancel("plan", "b"))
     assert not handover.knows(cancel("plan", "x"))
     assert not handover.knows(cancel("camera", "x"))
     assert handover.knows(cancel("all"))
+
+
+def test_the_end_of_a_plan_whose_name_another_one_has_is_not_the_end_of_that(handover):
+    """It was told late: the answer to the AddPlans of the new one came before."""
+    handover.told(PlansEnded(at_ns=0, ends=(("b", "finished", ""),), renewed=(("a", "cancelled", "by me"),)))
+    assert [adopted.order.plan.name for adopted in handover.assignment().adopted] == ["a", "c"]
 
 
 def test_a_quit_ends_all(handover):
@@ -138,7 +160,7 @@ def test_names_of_plans_that_ended_do_not_pile_up():
     for number in range(10_000):
         order = PlanOrder(plan=Plan(name=f"{number}", camera="top", start_ns=0))
         handover.answered(AddPlans(id=1, orders=(order,)), done({f"{number}": 0}))
-        handover.told(PlanEnded(at_ns=0, plan=f"{number}", state="finished"))
+        handover.told(PlansEnded(at_ns=0, ends=((f"{number}", "finished", ""),)))
     assert not handover.assignment().adopted
     assert handover.knows(cancel("plan", "9999"))
     assert not handover.knows(cancel("plan", "0"))

@@ -19,7 +19,7 @@ from agent.capture.messages import (
     CancelReport,
     Done,
     Ping,
-    PlanEnded,
+    PlansEnded,
     Progress,
     Quit,
     Ready,
@@ -78,7 +78,7 @@ def test_commands_go_to_the_process_and_answers_come_back(stage):
 
 
 def test_events_are_passed_on(stage):
-    ended = PlanEnded(at_ns=0, plan="a", state="finished")
+    ended = PlansEnded(at_ns=0, ends=(("a", "finished", ""),))
     stage.say(ended)
     assert ended in stage.told
 
@@ -297,7 +297,7 @@ def test_without_a_process_commands_are_refused_and_cancels_done(stage):
 def test_plans_go_to_the_successor_with_their_places_and_changes(stage):
     kept, cancelled = stage.run_plan("kept", 3), stage.run_plan("cancelled", 4)
     stage.run_plan("ended", 5)
-    stage.say(PlanEnded(at_ns=0, plan="ended", state="finished"))
+    stage.say(PlansEnded(at_ns=0, ends=(("ended", "finished", ""),)))
     period = stage.ask(SetPeriod, plan="kept", period_ns=5)
     stage.say(Done(re=period, at_ns=0))
     refused = stage.ask(SetPeriod, plan="kept", period_ns=7)
@@ -359,7 +359,7 @@ def test_a_hung_stop_is_killed_after_its_limits_though_the_loop_turns(stage):
     assert stage.actors[0].killed
     done = stage.answer(cancel)
     assert STOP_NS <= done.at_ns - since_ns <= STOP_NS + 500 * NS_PER_MS
-    assert done.facts.cameras[0].steps == ("kill",)
+    assert done.facts.cameras[0].steps == ("streamoff", "kill")
     assert "hung in STREAMOFF" in stage.of(ProcessEnded)[0].cause
 
 
@@ -424,7 +424,7 @@ def test_a_reset_that_helps_ends_in_done(hung):
     assert not hung.answers(hung.number)
     hung.actor.die(-9)
     hung.go()
-    assert hung.answer(hung.number).facts.cameras[0].steps == ("kill", "usb reset")
+    assert hung.answer(hung.number).facts.cameras[0].steps == ("streamoff", "kill", "usb reset")
 
 
 @pytest.mark.parametrize("hangs_as_well", [True, False])
@@ -440,7 +440,7 @@ def test_when_nothing_helps_it_is_said_what_was_tried_and_what_to_do(hung, hangs
         hung.go(LIMITS.step_ns)
     refused = hung.answer(hung.number)
     assert refused.code == "stop_hangs"
-    assert "tried: kill, usb reset" in refused.message
+    assert "tried: streamoff, kill, usb reset" in refused.message
     assert "state D in uvc_stop_streaming" in refused.message
     assert "unplug" in refused.hint
     assert hung.answer(ping).code == "stop_hangs"
@@ -469,7 +469,7 @@ def test_without_permission_no_reset_is_tried():
         cancel = stage.cancel()
         stage.beat(STOP_NS + LIMITS.step_ns + NS_PER_S)
         assert not stage.resets
-        assert "tried: kill;" in stage.answer(cancel).message
+        assert "tried: streamoff, kill;" in stage.answer(cancel).message
         stage.actor.obeys = True
 
 
