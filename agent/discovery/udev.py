@@ -13,6 +13,7 @@ from agent.discovery.camera import Camera, cameras_of
 from agent.discovery.facts import is_video_node, read_node
 from agent.discovery.node import Ask, Node
 from agent.discovery.source import EventsLost, Record
+from agent.errors import AgentError
 
 _CONTROL = Path("/run/udev/control")
 """There while udevd runs."""
@@ -28,8 +29,28 @@ def udev_runs() -> bool:
     return _CONTROL.exists()
 
 
+class UdevMissing(AgentError):
+    """udevd is not running, or its library is not there: nobody would tell what is plugged in."""
+
+    code = "udev_missing"
+
+
+def require_udev() -> None:
+    """Raises UdevMissing."""
+    if not udev_runs():
+        hint = "run it on the machine itself, or let the container see its /run/udev"
+        raise UdevMissing("udev is not running here, so nothing that is plugged in would be told", hint=hint)
+
+
+def _context() -> pyudev.Context:
+    try:
+        return pyudev.Context()
+    except ImportError as error:
+        raise UdevMissing(f"libudev cannot be loaded: {error}", hint="install it: apt-get install libudev1") from error
+
+
 def list_cameras(ask: Ask | None = None) -> list[Camera]:
-    """The cameras that are there now; each node is asked with `ask`, where one is given."""
+    """The cameras that are there now; each node is asked with `ask`, where one is given. Raises UdevMissing."""
     nodes = Devices().list_nodes()
     return cameras_of(nodes if ask is None else [node.told(ask(node.path)) for node in nodes])
 
@@ -38,7 +59,7 @@ class Devices:
     """Video nodes in sysfs and udev's database. Without udevd there is less to know, but it is final."""
 
     def __init__(self) -> None:
-        self._context = pyudev.Context()
+        self._context = _context()
 
     def list_nodes(self) -> list[Node]:
         """All video nodes that udev has finished with; those that vanish meanwhile are left out."""
@@ -64,10 +85,9 @@ class UdevSource:
     """Events of video nodes and USB interfaces. A `Source` and a context manager; one owner, one thread."""
 
     def __init__(self, *, buffer_bytes: int | None = None) -> None:
-        """`buffer_bytes`: the socket's receive buffer, None: as the system has it. Raises OSError."""
-        context = pyudev.Context()
+        """`buffer_bytes`: the socket's receive buffer, None: as the system has it. Raises UdevMissing, OSError."""
         self._devices = Devices()
-        self._monitor = pyudev.Monitor.from_netlink(context, source="udev")
+        self._monitor = pyudev.Monitor.from_netlink(_context(), source="udev")
         self._monitor.filter_by(VIDEO)
         self._monitor.filter_by(USB, "usb_interface")
         if buffer_bytes is not None:
