@@ -192,3 +192,9 @@ def test_only_video_nodes_count(name, is_one):
 
 def test_a_node_made_anew_at_the_same_path_is_another_one():
     assert node(0).key != replace(node(0), made_us=99).key
+
+
+def test_a_node_that_is_missing_is_not_replaced_by_one_of_the_next_camera():
+    """The metadata node of the first has been removed."""
+    found = cameras_of([node(0), node(2), node(3, index=1, captures=False)])
+    assert [[each.path[-1] for each in camera.nodes] for camera in found] == [["0"], ["2", "3"]]
