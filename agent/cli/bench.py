@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -13,6 +14,8 @@ from agent.kernel import Mapping as Memory
 from agent.trigger.lines import Lines
 
 if TYPE_CHECKING:
+    from agent.discovery.camera import Camera
+    from agent.simulation.camera import SimulatedCamera
     from agent.simulation.kernel import SimulatedKernel
 
 
@@ -30,6 +33,8 @@ LIKENESSES = ("uvc", "sensor")
 """What a simulated camera can be like: a USB camera, or a sensor behind a capture interface."""
 SIMULATED = ("/dev/video0", "/dev/video2")
 """The nodes of the cameras of `--simulate`: one is like a USB camera, the other like a sensor."""
+_VIDEO_MAJOR = 81
+"""VIDEO_MAJOR of media/v4l2-dev.h."""
 
 
 @contextmanager
@@ -57,6 +62,58 @@ def open_machine(simulate: bool) -> Iterator[Machine]:
 
     with simulated_kernel() as kernel, wired_lines(kernel) as lines:
         yield Machine(kernel, lines)
+
+
+def present_cameras(kernel: Kernel) -> list[Camera]:
+    """The cameras that are there, and what each of them is: of a simulated kernel, or of this machine by udev."""
+    from agent.cli.inventory import asking
+    from agent.simulation.kernel import SimulatedKernel
+
+    if isinstance(kernel, SimulatedKernel):
+        there = kernel.video_nodes()
+        return [_likeness(camera) for camera in kernel.cameras if camera.path in there]
+    from agent.discovery.udev import list_cameras
+
+    return list_cameras(asking(kernel))
+
+
+def find_cameras(simulate: bool) -> list[Camera]:
+    """The cameras that `open_kernel` would have."""
+    with open_kernel(simulate) as kernel:
+        return present_cameras(kernel)
+
+
+def _likeness(camera: SimulatedCamera) -> Camera:
+    """As udev would show it. A sensor has no serial number that could be read without a driver of its own."""
+    from agent.discovery.camera import Camera
+    from agent.discovery.identity import Identity
+    from agent.discovery.node import Node
+
+    profile = camera.profile
+    bus = profile.bus_info
+    identity = Identity(port=bus.replace(":", "-", 1), bus_info=bus, model=profile.card, driver=profile.driver)
+    if profile.usb_ids is not None:
+        controller, _, socket = bus.removeprefix("usb-").rpartition("-")
+        vendor, product = (f"{number:04x}" for number in profile.usb_ids)
+        identity = replace(
+            identity,
+            serial=profile.serial,
+            vendor_id=vendor,
+            product_id=product,
+            port=f"pci-{controller}-usb-0:{socket}:1.0",
+            usb_position=f"1-{socket}",
+        )
+    number = int(camera.path.removeprefix("/dev/video"))
+    parent = f"/sys/devices/simulated/{bus}"
+    node = Node(
+        path=camera.path,
+        sys_path=f"{parent}/video4linux/video{number}",
+        parent=parent,
+        devnum=_VIDEO_MAJOR << 8 | number,
+        captures=True,
+        identity=identity,
+    )
+    return Camera(node, (node,))
 
 
 class SteppedCameras(Protocol):

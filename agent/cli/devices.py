@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from agent.cli.bench import KernelChoice
     from agent.cli.inventory import Listed, OfferedFormat, OfferedSize
+    from agent.kernel import Kernel
     from agent.v4l2.formats import IntervalOffer
 
 _EPILOG = """\b
@@ -23,37 +24,97 @@ Examples:
   camera-agent devices
   camera-agent devices --formats
   camera-agent devices --all --json
+  camera-agent devices --suggest >> plans.yaml   what to write under cameras:
+  camera-agent devices --watch                   follow what is plugged in and pulled
 """
 
 
 @click.command(epilog=_EPILOG)
 @click.option("--formats", "with_formats", is_flag=True, help="List pixel formats, frame sizes and frame rates.")
 @click.option("--all", "with_all", is_flag=True, help="Also nodes that capture no video, with what they are.")
+@click.option("--suggest", "wants_suggestions", is_flag=True, help="Print the matches to write under `cameras:`.")
+@click.option("--watch", "wants_watch", is_flag=True, help="Print what comes and goes until Ctrl-C, a line each.")
 @simulate_option
 @json_option
 @click.pass_obj
-def devices(kernels: KernelChoice, /, *, with_formats: bool, with_all: bool, simulate: bool, as_json: bool) -> None:
+def devices(
+    kernels: KernelChoice,
+    /,
+    *,
+    with_formats: bool,
+    with_all: bool,
+    wants_suggestions: bool,
+    wants_watch: bool,
+    simulate: bool,
+    as_json: bool,
+) -> None:
     """List the cameras: path, name, driver, bus, kind, and the format they are set to.
 
     A node that cannot be opened is listed with the reason.
+
+    A path such as /dev/video0 is only today's address. With --suggest, YAML for `cameras:` of a plan file is printed:
+    each camera matched by its serial number, or where it has none of its own by the port it is plugged into, and why.
+
+    With --watch, the cameras that are there are told first, then every one that appears, changes or is gone. With
+    --json each line is a JSON object, with the time its event was read in nanoseconds of CLOCK_MONOTONIC.
     """
+    lists = with_formats or with_all
+    if wants_watch and (wants_suggestions or simulate or lists):
+        raise click.UsageError("--watch follows this machine's cameras: only --json goes with it")
+    if wants_suggestions and lists:
+        raise click.UsageError("--suggest has nothing to do with --formats and --all")
+    if wants_watch:
+        _watch(as_json=as_json)
+    with kernels(simulate) as kernel:
+        if wants_suggestions:
+            _suggest(kernel, as_json=as_json)
+        else:
+            _list(kernel, with_formats=with_formats, with_all=with_all, as_json=as_json)
+
+
+def _watch(*, as_json: bool) -> NoReturn:
+    from agent.cli.devices_watch import follow
+    from agent.cli.inventory import asking
+    from agent.discovery.udev import require_udev
+    from agent.discovery.watch import Watch
+    from agent.kernel import LinuxKernel
+
+    require_udev()
+    follow(Watch(ask=asking(LinuxKernel())), as_json=as_json)
+
+
+def _suggest(kernel: Kernel, *, as_json: bool) -> None:
+    from agent.cli.bench import present_cameras
+    from agent.cli.devices_suggest import print_suggestions
+
+    present = present_cameras(kernel)
+    if present or as_json:
+        print_suggestions(present, as_json=as_json)
+    else:
+        _say_there_is_none()
+
+
+def _list(kernel: Kernel, *, with_formats: bool, with_all: bool, as_json: bool) -> None:
     from agent.cli.inventory import take_inventory
     from agent.cli.show import print_all, print_json
 
-    with kernels(simulate) as kernel:
-        found = take_inventory(kernel, offers=with_formats)
+    found = take_inventory(kernel, offers=with_formats)
     shown = [listed for listed in found if with_all or listed.captures or listed.problem]
     if as_json:
         print_json({"devices": [_as_dict(listed, with_formats) for listed in shown]})
         return
     if not shown:
-        click.echo("camera-agent: there is no camera on this machine", err=True)
-        click.echo("  plug one in, or add --simulate to see it work without one", err=True)
+        _say_there_is_none()
         return
     parts = [_table(shown)]
     if with_formats:
         parts += [part for listed in shown if listed.offers for part in _offers(listed)]
     print_all(*parts)
+
+
+def _say_there_is_none() -> None:
+    click.echo("camera-agent: there is no camera on this machine", err=True)
+    click.echo("  plug one in, or add --simulate to see it work without one", err=True)
 
 
 def _table(shown: Sequence[Listed]) -> RenderableType:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from agent.discovery.node import Answer, Ask
 from agent.errors import AgentError, DeviceError, DeviceNotFound, InputError
 from agent.kernel import Kernel
 from agent.v4l2.device import Capabilities, query_capabilities
@@ -60,6 +61,21 @@ class Listed:
 def take_inventory(kernel: Kernel, *, offers: bool = False) -> list[Listed]:
     """Every video node, in numeric order; one that fails is listed with its problem. `offers`: also what they offer."""
     return [_look_at(kernel, path, offers) for path in kernel.video_nodes()]
+
+
+def asking(kernel: Kernel) -> Ask:
+    """What discovery asks nodes with: opens each, and closes it."""
+
+    def ask(path: str) -> Answer | None:
+        try:
+            with Node(kernel, path) as node:
+                about = query_capabilities(node)
+        except DeviceError:
+            return None
+        captures = about.buffer_type is not None
+        return Answer(captures=captures, driver=about.driver, model=about.card, bus_info=about.bus_info)
+
+    return ask
 
 
 def choose_device(kernel: Kernel, device: str | None, *, simulate: bool) -> str:

@@ -93,13 +93,14 @@ def read_plans(file: PlanFile, now: Now) -> list[Reading]:
 def read_cameras(file: PlanFile, readings: Sequence[Reading]) -> list[CameraLoad]:
     """The load of each camera."""
     found = []
+    devices = file.devices
     for group in file.groups:
         for camera in group.cameras:
             ours = [reading for reading in readings if reading.plan.camera == camera.name]
             rate = camera.settings.rate
             load = CameraLoad(
                 name=camera.name,
-                device=camera.path,
+                device=devices[camera.name],
                 group=group.name,
                 plans=sum(len(reading.orders) for reading in ours),
                 per_s=sum(reading.per_s for reading in ours),

@@ -12,6 +12,7 @@ from pathlib import Path
 from agent.capture.child import spawner
 from agent.capture.life import Ways
 from agent.capture.messages import AddPlans, CameraReport
+from agent.cli.bench import find_cameras
 from agent.cli.interruption import Interrupted, Interruption
 from agent.cli.plan_folders import folders_of, group_orders
 from agent.cli.plan_live import Moment, Screen
@@ -24,6 +25,7 @@ from agent.cli.relayed import relayed
 from agent.clock import monotonic_ns
 from agent.config.files import read_text
 from agent.config.plan_file import PlanFile, parse_plan_file
+from agent.discovery.camera import Camera
 from agent.errors import AgentError, InputError
 from agent.schedule.requests import Sample
 from agent.units import NS_PER_MS, NS_PER_S, NS_PER_US
@@ -54,6 +56,7 @@ class PlanRun:
         """Read the file, all errors at once. Raises ConfigError, InputError."""
         self._wishes, self._screen = wishes, screen
         self._text = read_text(wishes.file)
+        self._present: Sequence[Camera] | None = None
         began_ns = monotonic_ns()
         self._file = self._parse(began_ns)
         self._parse_ns = monotonic_ns() - began_ns
@@ -285,6 +288,9 @@ class PlanRun:
         realtime_now_ns = time.time_ns() + now_ns - monotonic_ns()
         wishes = self._wishes
         file = parse_plan_file(self._text, str(wishes.file), now_ns=now_ns, realtime_now_ns=realtime_now_ns)
+        if file.wanted and self._present is None:
+            self._present = find_cameras(wishes.simulate)  # once: a run keeps the paths it began with
+        file = file.located(self._present or ())
         if wishes.output is None:
             return file
         if file.output is None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.cli.bench import LIKENESSES, SIMULATED, SteppedCameras, open_stepped
+from agent.cli.bench import LIKENESSES, SIMULATED, SteppedCameras, open_stepped, present_cameras
 from agent.cli.dry_run import DryRun, Entry
 from agent.cli.relayed import relayed
 from agent.cli.show import line, print_all, print_json
@@ -28,22 +28,21 @@ def trace(path: Path, *, ticks: int, like: str | None, simulate: bool, every_fra
     text = read_text(path)
     now_ns = time.monotonic_ns()
     # looked at once before: its devices are where the simulated cameras will be
-    devices = _devices(parse_plan_file(text, str(path), now_ns=now_ns, realtime_now_ns=time.time_ns()))
+    devices = parse_plan_file(text, str(path), now_ns=now_ns, realtime_now_ns=time.time_ns()).devices
     likeness = None if simulate else like or LIKENESSES[0]
-    with open_stepped(devices, likeness) as cameras:
+    with open_stepped(list(devices.values()), likeness) as cameras:
         file = parse_plan_file(text, str(path), now_ns=cameras.now_ns(), realtime_now_ns=time.time_ns())
+        file = file.located(present_cameras(cameras.kernel)) if likeness is None else file.with_paths(devices)
         run, error = _carry_out(cameras, file, ticks)
-    stood_for = ", ".join(SIMULATED) if likeness is None else f"{', '.join(devices)}, each like a {likeness} camera"
+    stood_for = (
+        ", ".join(SIMULATED) if likeness is None else f"{', '.join(devices.values())}, each like a {likeness} camera"
+    )
     if as_json:
         _print_json(file, run, stood_for)
     else:
         print_all(*(line(told) for told in _lines(file, run, stood_for, every_frame=every_frame)))
     if error is not None:
         raise error
-
-
-def _devices(file: PlanFile) -> list[str]:
-    return [camera.path for group in file.groups for camera in group.cameras]
 
 
 def _carry_out(cameras: SteppedCameras, file: PlanFile, ticks: int) -> tuple[DryRun, AgentError | None]:

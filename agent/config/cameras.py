@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from agent.capture.order import CameraOrder
 from agent.capture.settings import Settings
 from agent.config import kinds
+from agent.config.devices import Wanted, check_alike, read_device
 from agent.config.reader import Table, Value
+from agent.discovery.match import Match
 from agent.units import NS_PER_S
 from agent.v4l2.buffers import PREFERENCE, MemoryKind
 
@@ -21,12 +23,16 @@ _MEMORY = kinds.choice(*(kind.value for kind in MemoryKind))
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """A camera of the file, the group it is in, and where it stands. `buffers`: as written, None where not."""
+    """A camera of the file, the group it is in, and where it stands. `buffers`: as written, None where not.
+
+    `wanted`: what is to be found, where the file names no path; the path of `order` is empty then.
+    """
 
     order: CameraOrder
     group: str
     value: Value
     buffers: int | None = None
+    wanted: Wanted | None = None
 
     @property
     def frame_interval_ns(self) -> int | None:
@@ -46,14 +52,15 @@ def read_cameras(value: Value) -> dict[str, Camera]:
 
 def _camera(name: str, table: Table) -> Camera:
     buffers = table.scalar("buffers", _BUFFERS, None)
+    path, wanted = read_device(table)
     order = CameraOrder(
         name=name,
-        path=table.required("device", kinds.DEVICE) or "",
+        path=path,
         settings=_settings(table, buffers),
         focus_once=table.scalar("focus", _ONCE, "") == "once",
         usb_reset=table.scalar("usb_reset", kinds.BOOLEAN, default=False),
     )
-    return Camera(order, table.scalar("group", kinds.NAME, name), table.value, buffers)
+    return Camera(order, table.scalar("group", kinds.NAME, name), table.value, buffers, wanted)
 
 
 def _settings(table: Table, buffers: int | None) -> Settings:
@@ -94,7 +101,9 @@ def _memory(table: Table) -> tuple[MemoryKind, ...]:
 
 def _check_devices(cameras: Mapping[str, Camera]) -> None:
     owners: dict[str, Camera] = {}
+    matches: dict[Match, str] = {}
     for camera in cameras.values():
+        check_alike(camera.order.name, camera.value, camera.wanted, matches)
         path = posixpath.normpath(camera.order.path).replace("//", "/")
         owner = owners.setdefault(path, camera)
         if owner is not camera and camera.order.path:

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from agent.config.problems import quoted
 from agent.config.reader import Kind
+from agent.discovery.match import usb_id
 from agent.errors import InputError, QuantityError
 from agent.schedule.quota import Limit, check_limit
 from agent.units import NS_PER_S, format_duration, parse_duration_ns, parse_rate, parse_size_bytes, parse_size_px
@@ -73,7 +74,10 @@ def _limit(text: str) -> Limit:
 
 def _device(text: str) -> str:
     if not PurePosixPath(text).is_absolute() or not text.isprintable():
-        raise InputError(f"{quoted(text)} is not a device", hint="write its whole path, such as /dev/video0")
+        raise InputError(
+            f"{quoted(text)} is not a device",
+            hint="write its whole path, such as /dev/video0, or what it is: {serial: A1}",
+        )
     return text
 
 
@@ -128,6 +132,7 @@ OFFSET: Kind[int] = Kind("a time with its unit", "10s", _offset_ns)
 """Zero or more."""
 LIMIT: Kind[Limit] = Kind("a quota", "5/s", _limit)
 DEVICE: Kind[str] = Kind("a device", "/dev/video0", _device, longest=4096)
+USB_ID: Kind[str] = Kind("a USB id", "046d", usb_id)
 PATH: Kind[str] = Kind("a folder", "photos", _printable, longest=4096)
 PIXEL_FORMAT: Kind[str] = Kind("a pixel format", "YUYV", _pixel_format)
 SIZE_PX: Kind[tuple[int, int]] = Kind("a frame size", "640x480", parse_size_px)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent.capture.order import GroupOrder, PlanOrder, Realtime, StageLimits
 from agent.config import kinds
 from agent.config.cameras import Camera, read_cameras
+from agent.config.devices import Wanted, find_paths
 from agent.config.document import compose
 from agent.config.files import read_text
 from agent.config.plans import PlanEntry, Times, expand, read_plans
 from agent.config.problems import Problems, quoted
 from agent.config.reader import Table, Value
+from agent.discovery.camera import Camera as PresentCamera
 from agent.frames.ledger import FLOOR
 from agent.schedule.quota import Limit
 
@@ -39,7 +41,8 @@ class PlanFile:
     `output`: the folder for pictures, None when nothing is kept; then no plan stores anything. `file_type`: `jpeg`,
     `png`, `tiff` or `raw`. `groups` in the order of the file; a group without plans is there too. `plans`: by name of
     the group, and every group has its line. All groups are told all quotas, in one order. `run_id` stays 0: whoever
-    runs it chooses.
+    runs it chooses. `wanted`: cameras that the file names by what they are, by name; until `located` their paths are
+    empty.
     """
 
     name: str
@@ -48,6 +51,31 @@ class PlanFile:
     quality: int
     groups: tuple[GroupOrder, ...]
     plans: Mapping[str, tuple[PlanOrder, ...]]
+    wanted: Mapping[str, Wanted] = field(default_factory=dict)
+
+    @property
+    def devices(self) -> dict[str, str]:
+        """What the file says of each camera's device, by name: its path, or what it is, in words."""
+        paths = {camera.name: camera.path for group in self.groups for camera in group.cameras}
+        return paths | {name: str(wanted.match) for name, wanted in self.wanted.items()}
+
+    def with_paths(self, paths: Mapping[str, str]) -> PlanFile:
+        """With other paths for the cameras that are named."""
+        groups = (
+            replace(
+                group,
+                cameras=tuple(replace(camera, path=paths.get(camera.name, camera.path)) for camera in group.cameras),
+            )
+            for group in self.groups
+        )
+        return replace(self, groups=tuple(groups))
+
+    def located(self, present: Sequence[PresentCamera]) -> PlanFile:
+        """With today's paths, found among the cameras that are there. Raises ConfigError with file, line and key."""
+        if not self.wanted:
+            return self
+        given = {name: text for name, text in self.devices.items() if name not in self.wanted}
+        return self.with_paths(find_paths(self.name, self.wanted, given, present))
 
 
 def load_plan_file(path: Path, *, now_ns: int, realtime_now_ns: int) -> PlanFile:
@@ -105,6 +133,7 @@ def _read(table: Table, name: str, times: Times) -> PlanFile:
         quality=_quality(table, file_type),
         groups=tuple(groups),
         plans=plans,
+        wanted={name: camera.wanted for name, camera in cameras.items() if camera.wanted is not None},
     )
 
 

@@ -1,8 +1,16 @@
 import errno
+import json
+import os
+import signal
 from dataclasses import replace
 
 import pytest
+from discovery.sockets import Unit
+from discovery.world import World
 
+from agent.cli.devices_watch import follow
+from agent.cli.interruption import Interrupted
+from agent.discovery.watch import Watch
 from agent.simulation.bench import simulated_kernel, uvc_profile
 from agent.simulation.kernel import SimulatedKernel
 
@@ -84,3 +92,84 @@ def test_lines_for_a_pipe_are_not_folded(cli, monkeypatch):
     monkeypatch.delenv("COLUMNS", raising=False)
     lines = cli("controls", "/dev/video0").out.splitlines()
     assert any("0 (Disabled), 1 (50 Hz), 2 (60 Hz)" in line for line in lines)
+
+
+# ---- what to write, and what comes and goes
+
+
+def test_suggest_prints_yaml_that_a_plan_file_takes(cli, tmp_path):
+    result = cli("devices", "--suggest")
+    assert (result.code, result.err) == (0, "")
+    assert 'device: {serial: "SIM00001"}' in result.out
+    assert 'device: {port: "platform-bench-isp.2"}' in result.out
+    assert "# Bench camera A, now /dev/video0: its serial number follows it to any port" in result.out
+    path = tmp_path / "plans.yaml"
+    path.write_text(f"{result.out}plans:\n  lapse: {{camera: bench-camera-a, every: 1s}}\n")
+    assert cli("plan", "check", path).code == 0
+
+
+def test_suggest_json_has_match_reason_and_identity(cli):
+    entry = cli("devices", "--suggest", "--json").document["cameras"]["bench-camera-a"]
+    assert (entry["device"], entry["path"], entry["stable"]) == ({"serial": "SIM00001"}, "/dev/video0", True)
+    assert entry["identity"]["port"] == "pci-0000:00:14.0-usb-0:1:1.0"
+
+
+def test_pain_11_twins_are_suggested_by_port(cli):
+    twins = [replace(uvc_profile(place=place), serial="SN0001") for place in (1, 2)]
+    with SimulatedKernel(twins) as kernel:
+        out = cli("devices", "--suggest", on=kernel).out
+    assert 'device: {port: "pci-0000:00:14.0-usb-0:1:1.0"}' in out
+    assert 'device: {port: "pci-0000:00:14.0-usb-0:2:1.0"}' in out
+    assert "another one has the same serial number" in out
+
+
+def test_suggest_without_a_camera_says_what_to_do(cli):
+    with simulated_kernel(0) as empty:
+        result = cli("devices", "--suggest", on=empty)
+        assert (result.code, result.out) == (0, "")
+        assert "there is no camera" in result.err
+        assert cli("devices", "--suggest", "--json", on=empty).document == {"cameras": {}}
+
+
+@pytest.mark.parametrize("options", [("--watch", "--simulate"), ("--watch", "--suggest"), ("--watch", "--formats"),
+                                     ("--suggest", "--all")])  # fmt: skip
+def test_options_that_do_not_go_together(cli, options):
+    result = cli("devices", *options)
+    assert (result.code, result.out) == (2, "")
+    assert options[0] in result.err
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_watch_tells_what_comes_and_goes_until_a_signal(capsys, as_json):
+    class Played(World):
+        """Pulls the camera when its first line is out, and at the end asks to stop."""
+
+        def receive(self):
+            record = super().receive()
+            if record is None:
+                self.act()
+            return record
+
+        def act(self):
+            if self.plugged:
+                self.unplug(1)
+                os.eventfd_write(self.fileno(), 1)
+            elif not self.nodes:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    world = Played()
+    world.plug(1, Unit(1, "Bench\x1b camera", "A1"))
+    with pytest.raises(Interrupted) as caught:
+        follow(Watch(world, now_ns=lambda: 77), as_json=as_json)
+    assert caught.value.exit_code == 130
+    assert world.released
+    lines = capsys.readouterr().out.splitlines()
+    if as_json:
+        first, *_, last = map(json.loads, lines)
+        assert (first["event"], first["path"], first["at_ns"]) == ("appeared", "/dev/video0", 77)
+        assert first["nodes"] == ["/dev/video0", "/dev/video1"]
+        assert last["event"] == "gone"
+        assert last["identity"]["serial"] == "A1"
+    else:
+        assert "appeared /dev/video0  Bench? camera  serial A1  port pci-0000:00:14.0-usb-0:1:1.0" in lines[0]
+        assert "gone     /dev/video0" in lines[-1]

@@ -74,6 +74,14 @@ def test_in_words(cli, file):
         assert fragment in result.out
 
 
+def test_a_camera_that_is_to_be_found_is_told_by_what_it_is(cli, file):
+    path = file(GOOD.replace("/dev/video0", "{serial: A1}"))
+    result = cli("plan", "check", path)
+    assert result.code == 0
+    assert "serial A1" in result.out
+    assert cli("plan", "check", path, "--json").document["cameras"][0]["device"] == "serial A1"
+
+
 def test_ten_thousand_plans_are_told_in_a_few_lines(cli, file):
     text = "cameras: {top: {device: /dev/video0}}\nplans: {many: {camera: top, every: 1s, copies: 10000}}\n"
     result = cli("plan", "check", file(text))

@@ -109,6 +109,33 @@ def test_for_a_time_in_words_with_each_camera_in_a_process_of_its_own(cli, file,
     assert not Path("x").exists()
 
 
+def test_cameras_that_are_named_by_what_they_are(cli, file):
+    top, left = TOP.replace("/dev/video0", "{serial: SIM00001}"), LEFT.replace("/dev/video2", "{port: platform-*}")
+    path = file([left, top], "a: {camera: top, every: 50ms, count: 2}", "b: {camera: left, every: 50ms, count: 2}")
+    document = cli("plan", "run", path, "--simulate", "--json").document
+    assert {each["name"]: each["device"] for each in document["cameras"]} == {
+        "top": "/dev/video0",
+        "left": "/dev/video2",
+    }
+    assert document["total"]["delivered"] == document["total"]["fired"]
+
+
+def test_a_camera_that_is_not_there_is_told_with_its_line_before_anything_starts(cli, file):
+    path = file([TOP, "left: {device: {serial: SIM00009}}"], "a: {camera: top, every: 50ms, count: 2}")
+    result = cli("plan", "run", path, "--simulate")
+    assert (result.code, result.out) == (3, "")
+    assert "camera-agent: plans.yaml:4: cameras.left.device: no camera has serial SIM00009" in result.err
+    assert '/dev/video0 (Bench camera A) is {serial: "SIM00001"}' in result.err
+
+
+def test_pain_11_a_match_that_two_cameras_fit_is_told_with_what_to_write(cli, file):
+    path = file(["top: {device: {model: Bench camera*}}"], "a: {camera: top, every: 50ms, count: 2}")
+    result = cli("plan", "run", path, "--simulate")
+    assert (result.code, result.out) == (2, "")
+    assert "plans.yaml:3: cameras.top.device: 2 cameras have model Bench camera*" in result.err
+    assert 'write device: {serial: "SIM00001"} or device: {port: "platform-bench-isp.2"}' in result.err
+
+
 def test_a_camera_in_fault_is_told_and_the_others_go_on(cli, file):
     missing = "gone: {device: /dev/video7}"
     path = file([TOP, missing], "a: {camera: top, every: 50ms, count: 3}", "b: {camera: gone, every: 50ms, count: 3}")

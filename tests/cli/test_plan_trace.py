@@ -205,3 +205,15 @@ def test_nothing_of_this_machine_is_opened(file, capsys):
     out = capsys.readouterr().out
     assert (code, json.loads(out)["file"]) == (0, "plans.yaml")
     assert isinstance(Result(code, out, ""), Result)
+
+
+def test_a_camera_that_is_to_be_found_is_stood_for_or_found_among_the_simulated_ones(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = Path("plans.yaml")
+    path.write_text(SMALL.replace("/dev/video4", "{serial: SIM00001}"))
+    stood_for = cli("plan", "check", path, "--trace").out
+    assert "(serial SIM00001, each like a uvc camera)" in stood_for
+    assert "top  open path=serial SIM00001" in stood_for
+    assert "top  open path=/dev/video0" in cli("plan", "check", path, "--trace", "--simulate").out
+    path.write_text(SMALL.replace("/dev/video4", "{serial: SIM00009}"))
+    assert cli("plan", "check", path, "--trace", "--simulate").code == 3
