@@ -1,5 +1,7 @@
 """A group of triggered cameras in the real loop: armed, fired, paired, stopped; on the stepped simulation."""
 
+from itertools import pairwise
+
 import pytest
 from capture.loop_stage import NAMES, LoopStage
 
@@ -149,7 +151,7 @@ def test_a_burst_is_a_train_of_pulses_a_cycle_apart():
         stage.advance(400 * NS_PER_MS)
         assert (stage.account("p").delivered, stage.account("p").frames) == (1, 4)
         times = [pulse.at_ns for pulse in seen(stage).pulses]
-        assert [after - before >= 40 * NS_PER_MS for before, after in zip(times, times[1:], strict=False)] == [True] * 3
+        assert [after - before >= 40 * NS_PER_MS for before, after in pairwise(times)] == [True] * 3
 
 
 def test_a_tick_within_the_cycle_of_the_last_pulse_waits_for_its_end():
@@ -464,7 +466,7 @@ def test_a_stop_line_that_vanishes_stops_as_well():
         assert isinstance(stage.ask(m.ReleaseStop), m.Done)
 
 
-# ---- budgets (E5)
+# ---- timing budgets
 
 
 def test_a_delay_out_of_budget_is_alarmed_once_and_its_end_as_well():
