@@ -25,6 +25,7 @@ class FakeRequest:
     offset: int
     consumer: str
     settings: gpiod.LineSettings
+    buffer_events: int | None
     events: list[tuple[int, bool, int, int]] = field(default_factory=list)
     values: list[Value] = field(default_factory=list)
 
@@ -91,5 +92,5 @@ class FakeChip:
     def request_lines(self, config, consumer, buffer_events) -> FakeRequest:
         self.answer("request_lines")
         ((offset, settings),) = config.items()
-        self.requests.append(FakeRequest(self, offset, consumer, settings))
+        self.requests.append(FakeRequest(self, offset, consumer, settings, buffer_events))
         return self.requests[-1]

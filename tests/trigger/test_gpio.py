@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import errno
+from datetime import timedelta
 
 import pytest
+from gpiod.line import Bias as KernelBias
+from gpiod.line import Clock, Direction, Value
+from gpiod.line import Edge as KernelEdge
 from trigger.fake_gpiod import FakeChip
 
 from agent.trigger.errors import ChipNotFound, LineBusy, LineError, LineGone, LinePermission
 from agent.trigger.gpio import GpioLines
-from agent.trigger.lines import Edge, Edges, InputOrder, LineRef, OutputOrder
+from agent.trigger.lines import Bias, Edge, Edges, InputOrder, LineRef, OutputOrder
 
 REF = LineRef("fake", "trigger")
 
@@ -170,3 +174,16 @@ def test_a_node_that_is_no_chip_is_not_opened(machine, tmp_path):
 
 def test_this_machine_is_asked_without_harm():
     GpioLines().chips()
+
+
+def test_an_order_is_handed_over_as_it_is(machine, chip):
+    with open_output(machine, active_low=True, safe_active=True):
+        settings = chip.requests[0].settings
+        assert (settings.direction, settings.active_low) == (Direction.OUTPUT, True)
+        assert settings.output_value is Value.ACTIVE
+    with open_input(machine, active_low=True, bias=Bias.PULL_UP, falling=False, debounce_ns=5_000, buffer_events=7):
+        settings = chip.requests[0].settings
+        assert (settings.direction, settings.active_low) == (Direction.INPUT, True)
+        assert (settings.bias, settings.edge_detection) == (KernelBias.PULL_UP, KernelEdge.RISING)
+        assert (settings.debounce_period, settings.event_clock) == (timedelta(microseconds=5), Clock.MONOTONIC)
+        assert chip.requests[0].buffer_events == 7

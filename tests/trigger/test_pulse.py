@@ -269,3 +269,13 @@ def test_a_line_that_cannot_be_made_inactive_is_let_go():
     with pytest.raises(LineError):
         PulseOut(line, PulseOrder(width_ns=NS_PER_MS), read_ns=clock)
     assert line.releases == 1
+
+
+def test_a_pulse_that_the_gap_pushes_out_of_its_period_is_missed_at_once():
+    out, _, clock = pulses(PulseOrder(width_ns=NS_PER_MS, count=3, period_ns=10 * NS_PER_MS))
+    start_ns = clock()
+    out.fire(start_ns)
+    clock.now_ns = start_ns + 16 * NS_PER_MS  # half a gap, 4.5 ms, ends after pulse 1's period
+    end, missed = out.due(clock.now_ns)
+    assert (missed.number, missed.written) == (1, None)
+    assert out.next_ns == end.written.after_ns + out.order.least_gap_ns
