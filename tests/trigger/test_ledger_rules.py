@@ -125,6 +125,20 @@ def test_a_frame_in_its_window_breaks_the_row(account):
     assert not account.told(Relocked)
 
 
+def test_the_offset_adopted_is_the_middle_of_those_that_proved_it(account):
+    for number in range(3):
+        pulse(account, number, number * 1_000)
+        frame(account, number, number * 1_000 + 350 + (20, 0, 6)[number], number * 1_000 + 480)
+    assert account.told(Relocked) == [Relocked(310, 0, 3)]
+
+
+def test_frames_that_disagree_by_more_than_the_window_prove_no_offset(account):
+    for number in range(3):
+        pulse(account, number, number * 1_000)
+        frame(account, number, number * 1_000 + 350 + (21, 0, 6)[number], number * 1_000 + 480)
+    assert not account.told(Relocked)
+
+
 def test_an_offset_is_given_up_with_the_stream_and_that_is_told(account):
     for number in range(3):
         pulse(account, number, number * 1_000)
