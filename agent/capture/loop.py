@@ -66,18 +66,22 @@ class CaptureLoop:
         self.publisher = publisher
         self.bell = Doorbell()
         self.timer = Timer()
+        self._timer_fd = self.timer.fd
         self._make_helper = make_helper
         self._snapshot = Snapshot(self.board.words[Head.SEQUENCE : Head.SEQUENCE + 1], FENCE)
         self._more: set[Serving] = set()
         self._store_errors: dict[str, str] = {}
         self._is_ready_told = self._is_quitting = self._is_released = False
         self._hanging = self._ends_wait = False
+        self._longest_ns: int = self._words[_LONGEST_TURN_NS]
+        # a tick that is fired before the next whole turn has its frame's limit from then on
+        self._beat_ns = min(BEAT_NS, order.limits.frame_ns)
         self._collected_ns = now_ns()
         self._overdue_ns = 0
         self.wait_s = 0
         self.units: dict[str, CameraUnit] = {}
         self.plans = Plans(order, self.board, self.units, equipment.quotas, now_ns)
-        self.scheduler = self.plans.scheduler
+        self.scheduler, self._fire = self.plans.scheduler, self.plans.fire
         self.units.update((camera.name, self._make_unit(place, camera)) for place, camera in enumerate(order.cameras))
         self._units = tuple(self.units.values())
         self._commands = Commands(
@@ -116,14 +120,43 @@ class CaptureLoop:
     def turn(self, events: Events) -> None:
         """One wake: what `events` and the time call for, in the order of this module."""
         now_ns = self._now_ns()
+        only_time = not events or (len(events) == 1 and events[0][0] == self._timer_fd)
+        # who slept had left nothing to do
+        if only_time and self.wait_s and now_ns < self._overdue_ns:
+            self._ticks_alone(now_ns)
+        else:
+            self._whole_turn(events, now_ns, only_time=only_time)
+
+    def _ticks_alone(self, now_ns: int) -> None:
+        """Most wakes, and the shortest way: a tick is due, and nothing but ticks can be.
+
+        What a fired tick makes overdue is so at `_overdue_ns` at the earliest; that turn, and none of these, beats.
+        """
+        self._snapshot.begin()
+        fire = self._fire
+        for tick in self.scheduler.due(now_ns, _TICKS_A_TURN):
+            fire(tick)
+        self._snapshot.end()
+        done_ns = self._now_ns()
+        self._took(done_ns - now_ns)
+        next_ns = self.scheduler.next_ns
+        if next_ns is None or next_ns >= self._overdue_ns or next_ns > done_ns + _GAP_NS or self.scheduler.ends_wait:
+            self._whole_turn((), done_ns, only_time=True)
+        elif next_ns <= done_ns:
+            self.wait_s = 0
+        else:
+            if self._join_ns:
+                next_ns = min(self.scheduler.last_due_within(next_ns, self._join_ns), self._overdue_ns)
+            self.timer.set(next_ns)
+
+    def _whole_turn(self, events: Events, now_ns: int, *, only_time: bool) -> None:
         words = self._words
         self._snapshot.begin()
         words[_BEATS] += 1
         words[_BEAT_NS] = now_ns
-        only_time = not events or (len(events) == 1 and events[0][0] == self.timer.fd)
         if not only_time or self._inbox.waiting:
             self._commands_and_outcomes(events)
-        fire = self.plans.fire
+        fire = self._fire
         for tick in self.scheduler.due(now_ns, _TICKS_A_TURN):
             fire(tick)
         if not only_time or self._more:
@@ -134,9 +167,12 @@ class CaptureLoop:
         self._tell_ends()
         self._snapshot.end()
         done_ns = self._now_ns()
-        if done_ns - now_ns > words[_LONGEST_TURN_NS]:
-            words[_LONGEST_TURN_NS] = done_ns - now_ns
+        self._took(done_ns - now_ns)
         self._plan_wake(done_ns)
+
+    def _took(self, duration_ns: int) -> None:
+        if duration_ns > self._longest_ns:
+            self._words[_LONGEST_TURN_NS] = self._longest_ns = duration_ns
 
     def release(self) -> None:
         """Stop every stream, close every camera, end the threads; idempotent. A step that fails keeps none back."""
@@ -238,7 +274,7 @@ class CaptureLoop:
 
         In a long gap, garbage is looked for before.
         """
-        overdue_ns = now_ns + (_ENDS_APART_NS if self._ends_wait else BEAT_NS)
+        overdue_ns = now_ns + (_ENDS_APART_NS if self._ends_wait else self._beat_ns)
         for unit in self._units:
             due_ns = unit.next_ns
             if due_ns is not None and due_ns < overdue_ns:

@@ -108,6 +108,7 @@ class LoopStage:
         publisher=None,
         join_ns=0,
         queue_messages=4096,
+        limits=None,
     ):
         self.clock = ManualClock()
         self.quotas_words = memoryview(bytearray(8 * Buckets.words_for(8 + capacity))).cast("q")
@@ -121,7 +122,7 @@ class LoopStage:
             quotas=quotas or {},
             plan_capacity=capacity,
             run_id=RUN_ID,
-            limits=StageLimits(),
+            limits=limits or StageLimits(),
             realtime=Realtime(join_ns=join_ns),
         )
         self._adopted, self._left_off = adopted, left_off
