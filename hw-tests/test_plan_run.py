@@ -86,7 +86,7 @@ def running(plan_file: Path) -> Iterator[Popen[str]]:
     finally:
         if process.poll() is None:
             left = end_family(process.pid)
-            process.communicate()
+            print(process.communicate()[1], "killed by the test")
             assert not left, f"not let go by the kernel: {left}"
 
 

@@ -34,7 +34,8 @@ class GroupLines:
         self._ring = Ring(board.pulses, FENCE)
         self._units: Mapping[str, CameraUnit] = {}
         self._strobes: list[EdgeInput] = []
-        self._any = bool(order.trigger or order.emergency_stop)
+        self.any = bool(order.trigger or order.emergency_stop)
+        """Whether the group has any lines at all."""
         self.trigger: GroupTrigger | None = None
         self.stop: EmergencyStop | None = None
         if order.emergency_stop is not None:
@@ -95,7 +96,7 @@ class GroupLines:
     @property
     def next_ns(self) -> int | None:
         """When `check` should be called next."""
-        if not self._any:
+        if not self.any:
             return None
         found = [each.next_ns for each in (self.stop, self.trigger, *self._strobes) if each is not None]
         return min((instant_ns for instant_ns in found if instant_ns is not None), default=None)

@@ -13,7 +13,6 @@ import select
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from agent.capture import messages as m
 from agent.capture.board import Head
 from agent.capture.commands import Commands
 from agent.capture.group_lines import GroupLines
@@ -21,10 +20,10 @@ from agent.capture.helper import Doorbell, Helper, HelperThread
 from agent.capture.order import CameraOrder
 from agent.capture.plans import Plans
 from agent.capture.process import Equipment
-from agent.capture.publish import REVOKED, Publisher, Returned
+from agent.capture.publish import Publisher
 from agent.capture.requests import Request
 from agent.capture.serving import Serving
-from agent.capture.state_word import Phase
+from agent.capture.telling import Telling
 from agent.capture.timer import Timer
 from agent.capture.unit import CameraUnit
 from agent.capture.watched import Events, Watched
@@ -38,7 +37,6 @@ BEAT_NS = 250 * NS_PER_MS
 """The loop wakes at least this often, to show that it is alive."""
 _COMMANDS_A_TURN = 64
 _TICKS_A_TURN = 128
-_ENDS_A_TURN = 256
 _ENDS_APART_NS = NS_PER_MS
 """Between two events of many ends, so that whoever reads them gets a processor, and does so in between."""
 # plain numbers: a member of an enumeration costs a look-up in the hottest path
@@ -68,19 +66,22 @@ class CaptureLoop:
         self.publisher = publisher
         self.bell = Doorbell()
         self.timer = Timer()
+        self._timer_fd = self.timer.fd
         self._make_helper = make_helper
         self._snapshot = Snapshot(self.board.words[Head.SEQUENCE : Head.SEQUENCE + 1], FENCE)
         self._more: set[Serving] = set()
-        self._store_errors: dict[str, str] = {}
-        self._is_ready_told = self._is_quitting = self._is_released = False
-        self._hanging = self._ends_wait = False
+        self._is_quitting = self._is_released = self._hanging = False
+        self._longest_ns: int = self._words[_LONGEST_TURN_NS]
+        # a tick that is fired before the next whole turn has its frame's limit from then on
+        self._beat_ns = min(BEAT_NS, order.limits.frame_ns)
         self._collected_ns = now_ns()
         self._overdue_ns = 0
         self.wait_s = 0
         self.units: dict[str, CameraUnit] = {}
         self.lines = GroupLines(order, self.board, equipment.lines, self._channel, now_ns)
         self.plans = Plans(order, self.board, self.units, equipment.quotas, now_ns, self.lines.taker)
-        self.scheduler = self.plans.scheduler
+        self.scheduler, self._fire = self.plans.scheduler, self.plans.fire
+        self._telling = Telling(self._channel, self.units, self.plans, publisher, now_ns)
         self.units.update((camera.name, self._make_unit(place, camera)) for place, camera in enumerate(order.cameras))
         self._units = tuple(self.units.values())
         self.lines.attach(self.units, self.plans.on_edge)
@@ -121,20 +122,49 @@ class CaptureLoop:
         for unit in self._units:
             if unit.name not in self._equipment.assignment.left_off and not self._stopped:
                 unit.start()
-        self._tell_ready()
+        self._telling.ready()
         self._plan_wake(self._now_ns())
 
     def turn(self, events: Events) -> None:
         """One wake: what `events` and the time call for, in the order of this module."""
         now_ns = self._now_ns()
+        only_time = not events or (len(events) == 1 and events[0][0] == self._timer_fd)
+        # who slept had left nothing to do; a pulse that a tick begins ends sooner than anything else a tick leads to
+        if only_time and self.wait_s and now_ns < self._overdue_ns and not self.lines.any:
+            self._ticks_alone(now_ns)
+        else:
+            self._whole_turn(events, now_ns, only_time=only_time)
+
+    def _ticks_alone(self, now_ns: int) -> None:
+        """Most wakes, and the shortest way: a tick is due, and nothing but ticks can be.
+
+        What a fired tick makes overdue is so at `_overdue_ns` at the earliest; that turn, and none of these, beats.
+        """
+        self._snapshot.begin()
+        fire = self._fire
+        for tick in self.scheduler.due(now_ns, _TICKS_A_TURN):
+            fire(tick)
+        self._snapshot.end()
+        done_ns = self._now_ns()
+        self._took(done_ns - now_ns)
+        next_ns = self.scheduler.next_ns
+        if next_ns is None or next_ns >= self._overdue_ns or next_ns > done_ns + _GAP_NS or self.scheduler.ends_wait:
+            self._whole_turn((), done_ns, only_time=True)
+        elif next_ns <= done_ns:
+            self.wait_s = 0
+        else:
+            if self._join_ns:
+                next_ns = min(self.scheduler.last_due_within(next_ns, self._join_ns), self._overdue_ns)
+            self.timer.set(next_ns)
+
+    def _whole_turn(self, events: Events, now_ns: int, *, only_time: bool) -> None:
         words = self._words
         self._snapshot.begin()
         words[_BEATS] += 1
         words[_BEAT_NS] = now_ns
-        only_time = not events or (len(events) == 1 and events[0][0] == self.timer.fd)
         if not only_time or self._inbox.waiting:
             self._lines_and_commands(events)
-        fire = self.plans.fire
+        fire = self._fire
         for tick in self.scheduler.due(now_ns, _TICKS_A_TURN):
             fire(tick)
         if not only_time or self._more:
@@ -142,12 +172,15 @@ class CaptureLoop:
             self._returns(events)
         if now_ns >= self._overdue_ns:
             self._overdue(now_ns)
-        self._tell_ends()
+        self._tell()
         self._snapshot.end()
         done_ns = self._now_ns()
-        if done_ns - now_ns > words[_LONGEST_TURN_NS]:
-            words[_LONGEST_TURN_NS] = done_ns - now_ns
+        self._took(done_ns - now_ns)
         self._plan_wake(done_ns)
+
+    def _took(self, duration_ns: int) -> None:
+        if duration_ns > self._longest_ns:
+            self._words[_LONGEST_TURN_NS] = self._longest_ns = duration_ns
 
     def release(self) -> None:
         """Stop every stream, close every camera, end the threads; idempotent. A step that fails keeps none back."""
@@ -220,11 +253,10 @@ class CaptureLoop:
 
     def _collect(self, now_ns: int) -> None:
         for back in self.publisher.collect(now_ns):
-            self._tell_not_stored(back)
+            self._telling.not_stored(back)
             self.units[back.camera].returned(back)
         self._watched.follow_publisher()
-        if not self._is_ready_told:
-            self._tell_ready()
+        self._telling.ready()
 
     def _check_lines(self, now_ns: int) -> None:
         pressed = self.lines.check(now_ns)
@@ -248,34 +280,20 @@ class CaptureLoop:
         if due_ns is not None and due_ns <= now_ns:
             self._collect(now_ns)
 
-    def _tell_ends(self) -> None:
-        """Plans that ended, a turn's in one event, and whatever is still to be sent."""
-        channel = self._channel
-        if self.scheduler.ends_wait and not channel.congested:
-            ends = self.plans.ends(_ENDS_A_TURN)
-            if ends is not None:
-                channel.offer(ends)
-            # without one, what waits are shots under way, whose ends will wake the loop
-            self._ends_wait = ends is not None and self.scheduler.ends_wait
-        if channel.wants_write:
-            self._words[Head.EVENTS_DROPPED] = channel.dropped
+    def _tell(self) -> None:
+        """Plans that ended, and whatever is still to be sent."""
+        if self.scheduler.ends_wait:
+            self._telling.ends()
+        if self._channel.wants_write:
+            self._words[Head.EVENTS_DROPPED] = self._channel.dropped
             self._watched.follow_inbox()
-
-    def _tell_not_stored(self, back: Returned) -> None:
-        """The first of several frames in a row that were not stored for one reason; the others are in the ring."""
-        if back.error not in (self._store_errors.get(back.camera, ""), REVOKED):
-            self._store_errors[back.camera] = back.error
-            if back.error:
-                self._channel.offer(
-                    m.NotStored(at_ns=self._now_ns(), camera=back.camera, code=back.error, told=back.told)
-                )
 
     def _plan_wake(self, now_ns: int) -> None:
         """When to wake next: at once if something is left to do, else at the first instant at which something is due.
 
         In a long gap, garbage is looked for before.
         """
-        overdue_ns = now_ns + (_ENDS_APART_NS if self._ends_wait else BEAT_NS)
+        overdue_ns = now_ns + (_ENDS_APART_NS if self._telling.has_more else self._beat_ns)
         for unit in self._units:
             due_ns = unit.next_ns
             if due_ns is not None and due_ns < overdue_ns:
@@ -310,19 +328,9 @@ class CaptureLoop:
             self._more.discard(unit)
 
     def changed(self, unit: CameraUnit) -> None:
-        """Tell the parent how a camera stands, and that all are up when they first are."""
-        cause = unit.cause
-        event = m.CameraChanged(
-            at_ns=self._now_ns(),
-            camera=unit.name,
-            state=unit.word.phase.name.lower(),
-            cause=cause.message if cause else "",
-            hint=cause.hint if cause else "",
-            code=cause.code if cause else "",
-        )
-        self._channel.offer(event)
+        """Tell the parent how a camera stands."""
+        self._telling.camera(unit)
         self.lines.changed(unit)
-        self._tell_ready()
 
     def stopping(self, unit: CameraUnit) -> None:
         """A stream ends: its trigger does not fire any more."""
@@ -337,17 +345,6 @@ class CaptureLoop:
         return self.plans.trace(tick)
 
     # -- the rest -------------------------------------------------------------------------------------------------
-
-    def _tell_ready(self) -> None:
-        """Once: when all cameras are as far as they come for now, and their frames can be taken."""
-        if self._is_ready_told or not self.publisher.is_ready or not all(unit.settled for unit in self._units):
-            return
-        self._is_ready_told = True
-        prepared = {
-            unit.name: unit.session.prepared if unit.session is not None and unit.word.phase is Phase.ARMED else None
-            for unit in self._units
-        }
-        self._channel.offer(m.Ready(at_ns=self._now_ns(), cameras=prepared))
 
     def _make_unit(self, place: int, camera: CameraOrder) -> CameraUnit:
         slow, stopper, closer = (

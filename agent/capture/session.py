@@ -11,9 +11,9 @@ from typing import NamedTuple
 from agent.capture.in_force import InForce, Light
 from agent.capture.preparation import Camera, find_gain, prepare
 from agent.capture.settings import Prepared, Settings
+from agent.capture.software_trigger import SoftwareTrigger
 from agent.capture.trigger_mode import (
     ProvenTriggerMode,
-    SoftwareButton,
     TriggerWish,
     enter_trigger_mode,
     leave_trigger_mode,
@@ -118,7 +118,7 @@ class Session:
         self._to_settle = 0
         self._settling = 0
         self._trigger_mode: ProvenTriggerMode | None = None
-        self._button: SoftwareButton | None = None
+        self._button: SoftwareTrigger | None = None
         self._poll = select.poll()
         self._correlation = Correlation(Clock.REALTIME)
         self._queue = ExitStack()
@@ -180,7 +180,8 @@ class Session:
         node = self.camera.node
         self._trigger_mode = entered = enter_trigger_mode(node, wish, registry=registry)
         self._resources.callback(self._leave_trigger_mode, entered)
-        self._button = SoftwareButton(node, entered.entry) if wish.mode is TriggerMode.SOFTWARE else None
+        is_software = wish.mode is TriggerMode.SOFTWARE
+        self._button = SoftwareTrigger(node, entered, self._now_ns) if is_software else None
 
     def trigger(self) -> Written:
         """Tell the camera's software trigger; the clock before and after. May be called by another thread.
@@ -195,9 +196,7 @@ class Session:
                 state=self.state.value,
                 verb="trigger",
             )
-        before_ns = self._now_ns()
-        self._button.press()
-        return Written(before_ns, self._now_ns())
+        return self._button.fire()
 
     def arm(self, enter: Callable[[], None] = _nothing) -> None:
         """Prove the exposure once more, queue the buffers and start streaming.

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from agent.capture.trigger_mode import ProvenTriggerMode, identify
 from agent.clock import ReadClock, monotonic_ns
+from agent.trigger.lines import Written
 from agent.trigger.mode_errors import TriggerOptionUnknown
 from agent.trigger.modes import TriggerMode
 from agent.v4l2.controls import query
 from agent.v4l2.ioctl import Node, typed_error
 from agent.v4l2.uapi import VIDIOC_S_EXT_CTRLS
 from agent.v4l2.values import Batch
-
-
-class Fired(NamedTuple):
-    """The clock around the call that pressed the button: the pulse lies between the two (CLOCK_MONOTONIC)."""
-
-    before_ns: int
-    after_ns: int
 
 
 class SoftwareTrigger:
@@ -41,11 +33,11 @@ class SoftwareTrigger:
         self._node, self._now_ns = node, now_ns
         self._batch = Batch([control], {control.id: software.value})
 
-    def fire(self) -> Fired:
-        """Press it. Raises DeviceError, DeviceGone."""
+    def fire(self) -> Written:
+        """Press it; the clock before and after: the pulse lies between. Raises DeviceError, DeviceGone."""
         before_ns = self._now_ns()
         code = self._batch.issue(self._node, VIDIOC_S_EXT_CTRLS)
         after_ns = self._now_ns()
         if code:
             raise typed_error(code, VIDIOC_S_EXT_CTRLS.name, self._node.path)
-        return Fired(before_ns, after_ns)
+        return Written(before_ns, after_ns)

@@ -23,11 +23,10 @@ from agent.trigger.module_parameter import MODULES, parameter_of
 from agent.trigger.registry import KNOWN, Registry
 from agent.v4l2.controls import Control, enumerate_controls
 from agent.v4l2.device import query_capabilities
-from agent.v4l2.ioctl import Node, typed_error
+from agent.v4l2.ioctl import Node
 from agent.v4l2.snapshot import put_back
 from agent.v4l2.transaction import Change, ReadBackMismatch, set_controls
-from agent.v4l2.uapi import VIDIOC_S_EXT_CTRLS
-from agent.v4l2.values import Batch, Value, read_values
+from agent.v4l2.values import Value, read_values
 
 _NO_CONTROL = "leave it away: the camera has no control for it"
 
@@ -217,25 +216,3 @@ def _not_proven(problem: str, wrong: object) -> TriggerModeNotProven:
         hint="no pulse may be sent; is another program setting it? else the driver ignores it: journalctl -k",
         mismatches=wrong,
     )
-
-
-class SoftwareButton:
-    """A camera's own software trigger: one VIDIOC_S_EXT_CTRLS a pulse, made ready before."""
-
-    def __init__(self, node: Node, entry: TriggerEntry) -> None:
-        """Find it. Raises TriggerOptionUnknown when cameras of this kind are not known to have one."""
-        if entry.software is None:
-            hint = "use a trigger line, or write the button into trigger_modes: software: {software_trigger: 1}"
-            raise _option_unknown(node.path, entry, "software trigger", "trigger", hint)
-        controls = enumerate_controls(node)
-        slugs = {control.id: control.slug for control in controls}
-        number = _id_of(node.path, entry, CameraIdentity(driver="", card="", controls=slugs), entry.software.control)
-        control = next(control for control in controls if control.id == number)
-        self._node = node
-        self._batch = Batch([control], {number: entry.software.value})
-
-    def press(self) -> None:
-        """Tell the camera. Raises DeviceError."""
-        code = self._batch.issue(self._node, VIDIOC_S_EXT_CTRLS)
-        if code:
-            raise typed_error(code, VIDIOC_S_EXT_CTRLS.name, self._node.path)

@@ -113,6 +113,7 @@ class LoopStage:
         emergency_stop=None,
         camera_trigger=None,
         cameras=NAMES,
+        limits=None,
     ):
         self.clock = ManualClock()
         self.quotas_words = memoryview(bytearray(8 * Buckets.words_for(8 + capacity))).cast("q")
@@ -126,7 +127,7 @@ class LoopStage:
             quotas=quotas or {},
             plan_capacity=capacity,
             run_id=RUN_ID,
-            limits=StageLimits(),
+            limits=limits or StageLimits(),
             realtime=Realtime(join_ns=join_ns),
             trigger=trigger,
             emergency_stop=emergency_stop,

@@ -1,5 +1,8 @@
 """The loop turned by hand: what is due is done, in bounded steps, and every tick is accounted for."""
 
+import select
+from itertools import pairwise
+
 import pytest
 from capture.loop_stage import NAMES, LoopStage, RungPublisher
 from hypothesis import settings
@@ -8,6 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from agent.capture import messages as m
 from agent.capture.board import Head, Of
+from agent.capture.loop import BEAT_NS
+from agent.capture.order import StageLimits
 from agent.capture.process_messages import Adopted
 from agent.capture.state_word import Phase
 from agent.capture.tick_log import End
@@ -258,6 +263,41 @@ def test_the_page_is_whole_between_turns(stage):
     assert stage.board.words[Head.BEATS] == beats + 1
     assert stage.board.words[Head.SEQUENCE] % 2 == 0
     assert stage.board.words[Head.BEAT_NS] == stage.clock.now_ns()
+
+
+def ticks_alone(stage, count):
+    """Turn at each of `count` instants the timer was set to, and hear of nothing else; the instants of its beats."""
+    beat_ns = []
+    for _ in range(count):
+        stage.kernel.advance(max(stage.loop.timer.armed_ns - stage.clock.now_ns(), 0))
+        stage.loop.turn([(stage.loop.timer.fd, select.EPOLLIN)])
+        stage.check_sleep()
+        beat_ns.append(stage.board.words[Head.BEAT_NS])
+    return sorted(set(beat_ns))
+
+
+def every_ten_ms(stage, camera, count):
+    """Plans of one camera, a tick each ten milliseconds."""
+    start_ns = stage.clock.now_ns() + 10 * NS_PER_MS
+    for number in range(count):
+        stage.add(f"{number}", camera=camera, period_ms=10 * count, start_ns=start_ns + number * 10 * NS_PER_MS)
+
+
+def test_a_tick_alone_has_its_frame_limit_though_the_loop_looks_at_nothing_else():
+    """A limit shorter than the loop's beat: the wake after it must not be that of the next beat, or the next tick."""
+    with LoopStage(limits=StageLimits(frame_ns=65 * NS_PER_MS)) as stage:
+        every_ten_ms(stage, "side", 10)
+        stage.add("p", period_ms=1000, start_ns=stage.clock.now_ns() + 15 * NS_PER_MS)
+        ticks_alone(stage, 30)  # it looks each time whether the loop wakes for what is due first
+
+
+def test_ticks_alone_beat_often_enough(stage):
+    """The parent sees the loop turn though nothing but ticks is ever due."""
+    every_ten_ms(stage, "side", 10)
+    beat_ns = ticks_alone(stage, 200)
+    assert len(beat_ns) > 5
+    assert all(later - earlier <= BEAT_NS for earlier, later in pairwise(beat_ns))
+    assert len(beat_ns) < 100, "the short way was never taken"
 
 
 def test_sums_match_after_every_turn_whatever_happens(stage):
