@@ -7,15 +7,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from agent.capture.board import Of
+from agent.capture.board import Head, Of
 from agent.capture.child import Spawn, spawner
 from agent.capture.life import Ways
 from agent.capture.messages import AddPlans, Cancel, CancelReport, Command, Done, Ready, Refused, StartCamera
 from agent.capture.order import CameraOrder, GroupOrder, PlanOrder, StageLimits
+from agent.capture.pulse_log import PulseRecord
+from agent.capture.pulse_log import unpack as unpack_pulse
 from agent.capture.sink_process import SinkOrder
 from agent.capture.state_word import Phase, describe, read_word
 from agent.capture.supervisor import Supervisor
 from agent.capture.tick_log import TickRecord, unpack
+from agent.capture.trigger_order import StopOrder, TriggerOrder
 from agent.clock import monotonic_ns
 from agent.schedule.account import Account
 from agent.schedule.plan import Plan
@@ -44,16 +47,28 @@ class Driver:
         limits: StageLimits = LIMITS,
         sink: SinkOrder | None = None,
         wait: bool = True,
+        trigger: TriggerOrder | None = None,
+        emergency_stop: StopOrder | None = None,
         **ways: Any,
     ) -> None:
         self._waits = wait
-        order = GroupOrder(name="group", cameras=cameras, limits=limits, run_id=RUN_ID, sink=sink, plan_capacity=64)
+        order = GroupOrder(
+            name="group",
+            cameras=cameras,
+            limits=limits,
+            run_id=RUN_ID,
+            sink=sink,
+            plan_capacity=64,
+            trigger=trigger,
+            emergency_stop=emergency_stop,
+        )
         ways = {"wedged_ns": 30 * NS_PER_S, "starting_ns": 120 * NS_PER_S, "first_back_off_ns": NS_PER_MS, **ways}
         self.supervisor = Supervisor([order], Ways(spawn=spawn, **ways), monotonic_ns())
         self.group = self.supervisor.groups["group"]
         self.told: list[Any] = []
         self.plan_start_ns = 0
         self._ring = RingReader(self.group.board.ring)
+        self._pulses = RingReader(self.group.board.pulses)
         self._places = {camera.name: place for place, camera in enumerate(cameras)}
 
     def __enter__(self) -> Self:
@@ -161,6 +176,14 @@ class Driver:
     def records(self) -> list[TickRecord]:
         """The ticks that ended since the last call."""
         return [unpack(record, RUN_ID) for record in self._ring.read()[0]]
+
+    def ledger(self) -> list[PulseRecord]:
+        """What ended in the trigger ledger since the last call."""
+        return [unpack_pulse(record) for record in self._pulses.read()[0]]
+
+    def head(self, word: Head) -> int:
+        """A word of the page's header."""
+        return self.group.board.words[word]
 
     def frames(self, camera: str) -> int:
         """Good frames taken from the driver so far."""
