@@ -23,8 +23,8 @@ class Budget:
 
     `delay_ns` ± `jitter_ns`: start of exposure by the data sheet, such as 12.8 us ± 0.3 us.
     `window_ns`: a frame begun within `delay ± window` (and the stamps' uncertainty) may belong to the pulse.
-    `wait_ns`: a pulse whose frame has not arrived by then is missed. `soonest_ns`: no frame of it can have arrived
-    before, such as delay, shortest exposure and readout together; 0 when nothing is known.
+    `wait_ns`: a pulse whose frame has not arrived by then, counted from the pulse as told, is missed. `soonest_ns`: no
+    frame of it can have arrived before, such as delay, shortest exposure and readout together; 0 if nothing is known.
     Raises BudgetError: negative, a wait of 0, a window smaller than the jitter, `soonest` beyond `wait`.
     """
 

@@ -161,9 +161,9 @@ def true_cause(fates, number):
 
 def shifted_train(draw, *, shortest, longest, latency, jitter, shift, before, unsure=0, losses=False, after=12):
     """A train whose stamps jump by `shift` at the first frame after `before` of them."""
-    budget = Budget(
-        delay_ns=DELAY, jitter_ns=0, window_ns=2 * jitter + 1, wait_ns=latency[1] + 1, soonest_ns=latency[0] - 1
-    )
+    # the wait begins at the pulse as told
+    wait, soonest = latency[1] + 1 + unsure, latency[0] - 1
+    budget = Budget(delay_ns=DELAY, jitter_ns=0, window_ns=2 * jitter + 1, wait_ns=wait, soonest_ns=soonest)
     camera = TriggeredCamera(Ledger(budget, relock_after=RELOCK_AFTER))
     now = 10_000
     for number in range(before + after):
@@ -186,7 +186,7 @@ def test_stamps_that_jump_are_locked_again_within_the_stated_frames(data):
     shortest = draw(st.integers(200, 300))
     longest = draw(st.sampled_from([shortest, shortest + 200]))
     soonest = draw(st.integers(100, 700))
-    latency = (soonest, soonest + shortest - 4 - 2 * unsure)
+    latency = (soonest, soonest + shortest - 4 - 4 * unsure)
     window = 2 * jitter + 1
     shift = draw(st.integers(window + 4 * unsure + jitter + 1, 2_000) | st.sampled_from([shortest, 2 * shortest]))
     camera = shifted_train(
