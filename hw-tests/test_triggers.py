@@ -24,7 +24,7 @@ from agent.capture.state_word import Phase, read_word
 from agent.capture.trigger_mode import TriggerWish
 from agent.capture.trigger_order import CameraTrigger, StopOrder, TriggerKind, TriggerOrder
 from agent.clock import monotonic_ns
-from agent.schedule.plan import OnEdge
+from agent.schedule.plan import OnEdge, WhenBusy
 from agent.trigger.budget import Budget
 from agent.trigger.lines import InputOrder, LineRef, OutputOrder
 from agent.trigger.modes import TriggerMode
@@ -39,15 +39,19 @@ UVC, OTHER = "triggered", "other"
 TRIGGER, EDGE, STOP, PWM = (LineRef("rig-lines", name) for name in ("trigger", "edge", "stop", "pwm"))
 EXPOSURE_NS = 5 * NS_PER_MS
 # software emulation on a shared machine: an edge reaches the camera's process late, and sometimes very late
-BUDGET = Budget(delay_ns=20 * NS_PER_MS, jitter_ns=20 * NS_PER_MS, window_ns=90 * NS_PER_MS, wait_ns=2 * NS_PER_S)
-PERIOD_NS = 250 * NS_PER_MS
+BUDGET = Budget(delay_ns=250 * NS_PER_MS, jitter_ns=250 * NS_PER_MS, window_ns=250 * NS_PER_MS, wait_ns=4 * NS_PER_S)
+# and through a wire made of software it reaches us later still, perhaps after the exposure began
+WIRED = Budget(delay_ns=0, jitter_ns=300 * NS_PER_MS, window_ns=300 * NS_PER_MS, wait_ns=4 * NS_PER_S)
+PERIOD_NS = 700 * NS_PER_MS
 OTHER_CONTROLLER = 30  # ports count through all controllers, thirty each
 PULSE = TriggerOrder(
     kind=TriggerKind.PULSE,
     output=OutputOrder(line=TRIGGER, consumer="rig"),
     pulse=PulseOrder(width_ns=NS_PER_MS),
-    cycle_ns=200 * NS_PER_MS,
+    cycle_ns=600 * NS_PER_MS,
 )
+WAITS = {"when_busy": WhenBusy.CATCH_UP, "catch_up": 50}
+"""A machine that is slow at times fires late, but leaves no tick out."""
 STOP_ORDER = StopOrder(input=InputOrder(line=STOP, consumer="rig"))
 
 
@@ -90,7 +94,11 @@ def armed(driver, *names):
 
 
 def finished(driver, ticks, slot=0):
-    driver.until(lambda: driver.account(slot).ticks >= ticks and not driver.account(slot).under_way)
+    def is_over():
+        account = driver.account(slot)
+        return account.ticks >= ticks and not account.under_way and not account.waiting
+
+    driver.until(is_over)
 
 
 def edges_of(witness, outcome=None):
@@ -123,46 +131,46 @@ def test_every_pulse_is_paired_with_its_own_frame_and_no_first_trigger_is_lost(c
     witness = Witness(camera)
     with Driver(triggered(camera), trigger=PULSE) as driver:
         armed(driver)
-        driver.add(UVC, period_ns=PERIOD_NS, count=40)
-        finished(driver, 40)
+        driver.add(UVC, period_ns=PERIOD_NS, count=20, **WAITS)
+        finished(driver, 20)
         account = driver.account()
-        assert (account.delivered, account.failed, account.skipped) == (40, 0, 0), account
+        assert (account.delivered, account.failed, account.skipped) == (20, 0, 0), account
         matched = assert_agrees(driver.ledger(), witness)
-        assert [record.pulse for record in matched] == list(range(40))
-        assert len(edges_of(witness, "exposed")) == len(edges_of(witness)) == 40
+        assert [record.pulse for record in matched] == list(range(20))
+        assert len(edges_of(witness, "exposed")) == len(edges_of(witness)) == 20
         closes(driver, UVC)
         words, delays = driver.words(UVC), driver.group.board.delays(0)
-        assert (words[Of.SPURIOUS], words[Of.RELOCKS], delays.count) == (0, 0, 40)
+        assert (words[Of.SPURIOUS], words[Of.RELOCKS], delays.count) == (0, 0, 20)
         print(f"pulse to stamp: median {delays.percentile(50) / 1e6:.1f} ms, max {delays.max_ns / 1e6:.1f} ms")
         answer = driver.answer(driver.ask(StartCamera, camera=UVC))
         assert not isinstance(answer, Refused)
     assert witness.settings[-1][:2] == ("privacy", 0), "the trigger mode was not put back"
 
 
-def test_lost_doubled_late_and_ghost_frames_are_each_named_and_no_pairing_shifts(camera):
+def test_lost_doubled_and_ghost_frames_are_each_named_and_no_pairing_shifts(camera):
+    """Pain 4. A ghost between two windows is one; within a window it could be the pulse's own, and no time tells."""
     witness = Witness(camera)
     with Driver(triggered(camera), trigger=PULSE) as driver:
         armed(driver)
-        driver.add(UVC, period_ns=400 * NS_PER_MS, count=24)
-        for ticks, name, arguments in (
-            (4, "drop_trigger", {}),
-            (9, "double_trigger", {}),
-            (14, "ghost_frame", {}),
-            (19, "drop_trigger", {}),
-        ):
-            driver.until(lambda wanted=ticks: driver.account().ticks >= wanted)
-            camera.fault(name, **arguments)
-        finished(driver, 24)
+        driver.add(UVC, period_ns=1500 * NS_PER_MS, count=9, **WAITS)
+        for ticks, name in ((2, "drop_trigger"), (4, "double_trigger"), (6, "ghost_frame"), (7, "drop_trigger")):
+            driver.until(lambda wanted=ticks: driver.account().delivered + driver.account().failed >= wanted)
+            if name == "ghost_frame":
+                driver.watch(600 * NS_PER_MS)
+            camera.fault(name)
+        finished(driver, 9)
         ledger = driver.ledger()
         assert_agrees(ledger, witness)
         closes(driver, UVC)
         missed = [record for record in ledger if record.end is End.MISSED and not record.explained]
         dropped = [entry for entry in edges_of(witness) if entry["outcome"] == "dropped"]
         assert len(missed) == len(dropped) == 2
+        # a camera that is told to drop one acts on the next: its numbers have no gap, so it did not expose
+        assert Cause.NO_EXPOSURE in [record.cause for record in ledger if record.end is End.MISSED]
         words = driver.words(UVC)
         assert words[Of.SPURIOUS] + words[Of.AMBIGUOUS_FRAMES] == 2, "the double and the ghost"
         account = driver.account()
-        assert (account.delivered, account.failed) == (22, 2)
+        assert (account.delivered, account.failed) == (7, 2)
 
 
 def test_two_cameras_on_one_line_bring_sets_and_one_that_misses_makes_an_incomplete_one(pair):
@@ -171,19 +179,18 @@ def test_two_cameras_on_one_line_bring_sets_and_one_that_misses_makes_an_incompl
     cameras = triggered(one), triggered(two, OTHER)
     with Driver(*cameras, trigger=PULSE) as driver:
         armed(driver, UVC, OTHER)
-        driver.add("group", period_ns=400 * NS_PER_MS, count=15)
-        driver.until(lambda: driver.account().ticks >= 6)
+        driver.add("group", period_ns=PERIOD_NS, count=10, **WAITS)
+        driver.until(lambda: driver.account().delivered >= 4)
         two.fault("drop_trigger")
-        finished(driver, 15)
+        finished(driver, 10)
         ledger = driver.ledger()
         for place, witness in enumerate(witnesses):
             assert_agrees(ledger, witness, place)
-        assert (driver.head(Head.SETS), driver.head(Head.SETS_INCOMPLETE)) == (14, 1)
+        assert (driver.head(Head.SETS), driver.head(Head.SETS_INCOMPLETE)) == (9, 1)
         account = driver.account()
-        assert (account.delivered, account.failed, account.frames) == (14, 1, 29)
-        print(
-            f"skew of sets: last {driver.head(Head.SKEW_NS) / 1e6:.2f} ms, max {driver.head(Head.SKEW_MAX_NS) / 1e6:.2f} ms"
-        )
+        assert (account.delivered, account.failed, account.frames) == (9, 1, 19)
+        last_ns, most_ns = driver.head(Head.SKEW_NS), driver.head(Head.SKEW_MAX_NS)
+        print(f"skew of sets: last {last_ns / 1e6:.2f} ms, max {most_ns / 1e6:.2f} ms")
 
 
 def test_a_process_that_is_killed_leaves_the_line_inactive_and_the_next_one_goes_on(camera):
@@ -211,18 +218,19 @@ def test_a_process_that_is_killed_leaves_the_line_inactive_and_the_next_one_goes
 def test_an_edge_starts_a_plan_and_its_frame_is_that_of_the_edge(camera):
     follow = TriggerOrder(kind=TriggerKind.EDGE, input=InputOrder(line=EDGE, consumer="rig", falling=False))
     witness = Witness(camera)
-    with Wires(str(TRIGGER), str(EDGE)), Driver(triggered(camera), trigger=follow) as driver:
+    with Wires(str(TRIGGER), str(EDGE)), Driver(triggered(camera, budget=WIRED), trigger=follow) as driver:
         armed(driver)
         driver.add(UVC, period_ns=None, on_edge=OnEdge(divider=2))
         with pulses.PulseLine(str(TRIGGER)) as out:
-            for sent in range(1, 11):
+            for sent in range(1, 7):
+                driver.watch(PERIOD_NS)
                 out.pulse(20 * NS_PER_MS)
                 driver.until(lambda wanted=sent: driver.head(Head.EDGES) >= wanted)
                 driver.until(lambda wanted=sent: driver.words(UVC)[Of.MATCHED] >= wanted)
-        finished(driver, 5)
+        finished(driver, 3)
         account = driver.account()
-        assert (account.ticks, account.delivered) == (5, 5)
-        assert (driver.head(Head.EDGES), driver.head(Head.EDGES_LOST)) == (10, 0)
+        assert (account.ticks, account.delivered) == (3, 3)
+        assert (driver.head(Head.EDGES), driver.head(Head.EDGES_LOST)) == (6, 0)
         assert_agrees(driver.ledger(), witness)
 
 
@@ -242,14 +250,14 @@ def test_no_trigger_for_a_while_is_no_fault(camera):
 
 def test_a_pwm_output_fires_the_camera_by_itself(camera):
     """The kernel's pwm-gpio toggles a line of gpio-sim; the pulses are predicted, as no input shows them."""
-    every_ns = 500 * NS_PER_MS
+    every_ns = 700 * NS_PER_MS
     pwm = TriggerOrder(kind=TriggerKind.PWM, pwm=PwmOrder(chip="pwmchip0", channel=0, period_ns=every_ns,
                                                           width_ns=20 * NS_PER_MS))  # fmt: skip
     camera.trigger_mode(False, line=str(PWM))
     witness = Witness(camera)
     with Driver(triggered(camera), trigger=pwm) as driver:
         armed(driver)
-        driver.add(UVC, period_ns=None, on_edge=OnEdge(), count=8)
+        driver.add(UVC, period_ns=None, on_edge=OnEdge(), count=8, **WAITS)
         finished(driver, 8)
         driver.cancel(UVC)
         before = len(edges_of(witness))
@@ -257,7 +265,7 @@ def test_a_pwm_output_fires_the_camera_by_itself(camera):
         assert len(edges_of(witness)) == before, "the output goes on after the cancel"
         times = [entry["time_ns"] for entry in edges_of(witness)]
         gaps_ns = [after - before for before, after in pairwise(times)]
-        assert all(abs(gap_ns - every_ns) < 100 * NS_PER_MS for gap_ns in gaps_ns), gaps_ns
+        assert all(abs(gap_ns - every_ns) < 300 * NS_PER_MS for gap_ns in gaps_ns), gaps_ns
         words = driver.words(UVC)
         assert words[Of.MATCHED] >= 7, words
 
@@ -348,7 +356,7 @@ def test_pulses_are_as_wide_as_asked(camera, width_ns):
     try:
         with Driver(triggered(camera), trigger=trigger) as driver:
             armed(driver)
-            driver.add(UVC, period_ns=PERIOD_NS, count=4)
+            driver.add(UVC, period_ns=PERIOD_NS, count=4, **WAITS)
             finished(driver, 4)
         edges = traced.read()
     finally:
@@ -358,14 +366,3 @@ def test_pulses_are_as_wide_as_asked(camera, width_ns):
     # never shorter but for what the trace rounds; how much longer is the machine's
     assert all(each >= width_ns - 2 * NS_PER_US for each in widths), widths
     print(f"asked {width_ns} ns: {widths}")
-
-
-def test_causes_of_missed_pulses_are_told(camera):
-    """A camera that is told to drop one acts on the next: its numbers have no gap, so it did not expose."""
-    with Driver(triggered(camera), trigger=PULSE) as driver:
-        armed(driver)
-        camera.fault("drop_trigger")
-        driver.add(UVC, period_ns=400 * NS_PER_MS, count=6)
-        finished(driver, 6)
-        explained = [record.cause for record in driver.ledger() if record.end is End.MISSED]
-        assert Cause.NO_EXPOSURE in explained, explained

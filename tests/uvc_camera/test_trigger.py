@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uvc_camera.camera import Build
 from uvc_camera.controls import AUTO_EXPOSURE, EXPOSURE, MODE_MANUAL, PRIVACY
+from uvc_camera.descriptors import Speed, configuration
 from uvc_camera.edges import Edge, parse
 from uvc_camera.errors import LineError, OrderError
 from uvc_camera.faults import Fault, Faults
+from uvc_camera.formats import FORMATS, SIZES
 from uvc_camera.lines import find_line
 from uvc_camera.orders import carry_out
 from uvc_camera.pacing import Pulse, Triggered
@@ -163,15 +165,16 @@ def test_dropped_triggers_make_nothing_and_are_written_down(camera):
 
 
 def test_a_doubled_trigger_makes_two_pictures_one_after_the_other(camera):
-    camera.device.order_fault("double_trigger", {"count": 1})
+    camera.device.order_fault("double_trigger", {"count": 2})
     up = pulse(camera, 20 * MS)
     settle(camera)
-    pulse(camera, 20 * MS)
-    settle(camera)
-    assert made_by(camera) == [0, 0, 1]
-    assert [note["faults"] for note in camera.notes.of("frame")] == [(), ("double_trigger",), ()]
+    for _ in range(2):
+        pulse(camera, 20 * MS)
+        settle(camera)
+    assert made_by(camera) == [0, 0, 1, 1, 2]
+    assert [note["faults"] for note in camera.notes.of("frame")] == [(), ("double_trigger",)] * 2 + [()]
     assert [note["start_ns"] - up for note in camera.notes.of("frame")][:2] == [0, 7 * MS]
-    assert outcomes(camera) == [EXPOSED] * 2
+    assert outcomes(camera) == [EXPOSED] * 3
 
 
 def test_a_late_trigger_is_late(camera):
@@ -280,13 +283,16 @@ def test_the_switch_works_while_streaming(camera):
     assert len(settle(camera, 200 * MS)) in (5, 6, 7)
     pulse(camera)
     assert outcomes(camera) == []
+    freely = camera.clock.now_ns - MS
     camera.device.trigger_mode(True, None, {})
+    camera.device.edges([Edge(freely, True)])  # told late: it still ran by itself then
     settle(camera)
+    assert outcomes(camera) == [("ignored", "not_streaming")]
     before = len(camera.notes.of("frame"))
     pulse(camera, 20 * MS)
     settle(camera)
     assert len(camera.notes.of("frame")) == before + 1
-    assert outcomes(camera) == [EXPOSED]
+    assert outcomes(camera) == [("ignored", "not_streaming"), EXPOSED]
 
 
 def test_an_order_moves_the_same_switch(camera):
@@ -306,6 +312,11 @@ def test_a_camera_may_ignore_its_switch_and_read_back_shows_it(camera):
     camera.device.order_fault("ignore_setting", {"control": "privacy"})
     assert camera.set(PRIVACY, 1) == 0
     assert camera.get(PRIVACY) == 0
+
+
+def test_the_switch_is_the_only_thing_that_a_trigger_input_adds_to_the_descriptors():
+    without, with_it = (configuration(Speed.HIGH, tuple(FORMATS.values()), SIZES, switch) for switch in (False, True))
+    assert [a ^ b for a, b in zip(without, with_it, strict=True) if a != b] == [1 << 18 - 16]  # D18 of bmControls
 
 
 def test_a_camera_without_a_trigger_input_has_no_switch(bench):
