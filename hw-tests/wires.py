@@ -4,15 +4,9 @@
     python -m wires rig-lines:trigger rig-lines:edge        # until standard input ends, then its latencies in JSON
 
 A thread follows the output's edges through the kernel's tracepoint and pulls the inputs: every edge arrives, in order,
-<<<<<<< HEAD
-but late (`latencies_ns`; milliseconds under emulation), so a pulse keeps neither its width nor its time. Pulses
-that come faster than the thread is scheduled reach the input in one go, and the kernel merges edges that its interrupt
-thread has not seen to: wait for each at the input where every one counts.
-=======
 but late (`latencies_ns`; milliseconds under software emulation), so a pulse keeps neither its width nor its time.
 Pulses that come faster than the thread is scheduled reach the input in one go, and the kernel merges edges that its
 interrupt thread has not seen to: wait for each at the input where every one counts.
->>>>>>> wt-rigcam
 """
 
 from __future__ import annotations
