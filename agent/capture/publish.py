@@ -25,7 +25,7 @@ COLLECT_AT_ONCE = 64
 _START_NS = 30 * NS_PER_S
 """A sink that is not ready by then is replaced: it has to load its libraries, on a machine that may be busy."""
 _MOST_PATIENT = 3
-"""The next one has twice as long, and so on, so often: a machine on which one needs longer stores as well, but later."""
+"""The next one has twice as long, and so on, so often: a machine that needs longer than that stores as well, later."""
 _FIRST_WAIT_NS = 100 * NS_PER_MS
 _LONGEST_WAIT_NS = 10 * NS_PER_S
 REVOKED = "revoked"
