@@ -143,8 +143,12 @@ class Handover:
         return [name for name, plan in plans.items() if cancel.kind == "client" and plan.client == cancel.name]
 
     def _cancelled(self, cancel: Cancel | Quit, facts: Any) -> None:
-        for name in self._concerned(cancel):
-            self._end(name)
+        if isinstance(cancel, Quit) or cancel.kind == "all":
+            self._ended.extend(self._plans)
+            self._plans.clear()
+        else:
+            for name in self._concerned(cancel):
+                self._end(name)
         if isinstance(facts, CancelReport):
             self._left_off |= {report.camera for report in facts.cameras}
         if isinstance(cancel, Cancel) and cancel.kind in ("all", "camera"):

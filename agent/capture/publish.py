@@ -22,6 +22,10 @@ from agent.v4l2.formats import Format
 
 COLLECT_AT_ONCE = 64
 """At most so many frames come back from one `collect`; what remains is reported by the next one."""
+_START_NS = 30 * NS_PER_S
+"""A sink that is not ready by then is replaced: it has to load its libraries, on a machine that may be busy."""
+_MOST_PATIENT = 3
+"""The next one has twice as long, and so on, so often: a machine that needs longer than that stores as well, later."""
 _FIRST_WAIT_NS = 100 * NS_PER_MS
 _LONGEST_WAIT_NS = 10 * NS_PER_S
 REVOKED = "revoked"
@@ -304,7 +308,12 @@ class SinkPublisher:
 
     def _start(self) -> None:
         self._sink = sink = Sink(
-            self._program, self._cpus, self._order, floor=self._floor, read_monotonic_ns=self._now_ns
+            self._program,
+            self._cpus,
+            self._order,
+            floor=self._floor,
+            start_ns=_START_NS << min(self._failures, _MOST_PATIENT),
+            read_monotonic_ns=self._now_ns,
         )
         sink.watch(self._epoll)
         for camera, known in self._cameras.items():

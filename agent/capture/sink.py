@@ -17,8 +17,6 @@ from agent.v4l2.buffers import BufferPool
 from agent.v4l2.frame import Frame
 from agent.v4l2.uapi import BufType
 
-_START_NS = 30 * NS_PER_S
-"""A sink that is not ready by then is replaced: it has to load its libraries, on a machine that may be busy."""
 _STOP_NS = NS_PER_S
 
 
@@ -45,11 +43,19 @@ class Sink:
     """
 
     def __init__(
-        self, program: Sequence[str], cpus: Collection[int], order: bytes, *, floor: int, read_monotonic_ns: ReadClock
+        self,
+        program: Sequence[str],
+        cpus: Collection[int],
+        order: bytes,
+        *,
+        floor: int,
+        start_ns: int,
+        read_monotonic_ns: ReadClock,
     ) -> None:
-        """Start it. Raises OSError; ProtocolError when the order is too long."""
+        """Start it; it has `start_ns` to get ready. Raises OSError; ProtocolError when the order is too long."""
         self.cause: AgentError | None = None
         self.is_ending = False
+        self._start_ns = start_ns
         self._now_ns = read_monotonic_ns
         self._process = SinkProcess(program, cpus)
         try:
@@ -128,7 +134,7 @@ class Sink:
         if due_ns is None or now_ns < due_ns:
             return
         if not self.lender.ready:
-            self.end(SinkGone(f"was not ready within {format_duration(_START_NS)}"))
+            self.end(SinkGone(f"was not ready within {format_duration(self._start_ns)}"))
             return
         self._over_limit = lease = self.lender.ledger.oldest
         if lease is not None:
@@ -141,7 +147,7 @@ class Sink:
         if self.is_ending:
             return None
         if not self.lender.ready:
-            return self._turn_ns + _START_NS
+            return self._turn_ns + self._start_ns
         oldest = self.lender.ledger.oldest
         return None if oldest is None else self._turn_ns + oldest.limit_ns
 

@@ -299,6 +299,18 @@ def test_a_sink_that_never_gets_ready_is_replaced_ever_more_slowly(bench):
         assert "status 9" in top.publisher.fault.message
 
 
+def test_each_sink_that_does_not_get_ready_gives_the_next_one_twice_as_long(bench):
+    with bench("silent") as top:
+        limits_ns = []
+        for _ in range(6):
+            limits_ns.append(top.publisher.next_ns() - top.clock.now_ns())
+            top.clock.move_to(top.publisher.next_ns())
+            top.collect()  # kills it
+            top.until(lambda: top.publisher._sink is None)
+            top.replaced()
+        assert limits_ns == [30 * NS_PER_S << min(failures, 3) for failures in range(6)]
+
+
 def test_a_sink_that_cannot_be_started_is_tried_again(bench):
     with bench("die") as top:
         top.publish()
