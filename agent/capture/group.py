@@ -15,10 +15,11 @@ from agent.capture.escalation import Said
 from agent.capture.final_answers import Asked
 from agent.capture.handover import Handover
 from agent.capture.life import Life, Pages, Ways
-from agent.capture.messages import Command, Done, Progress, Quit, Refused
+from agent.capture.messages import Command, Done, Progress, Quit, Refused, TriggerTold
 from agent.capture.order import GroupOrder
 from agent.capture.process_messages import Failed, ProcessEnded, ProcessHangs, ProcessStarted
 from agent.capture.quota_page import QuotaPage
+from agent.errors import AgentError
 from agent.shared import Page
 from agent.units import NS_PER_S
 
@@ -40,6 +41,8 @@ class Group:
         """What ended the first process since all was well; empty while all is well."""
         self.over = False
         """No process is there, and none will be started."""
+        self.unsafe: tuple[AgentError, ...] = ()
+        """The lines that could not be driven to their safe levels after its last process had gone, and why."""
         self._handover = Handover(order, quotas.bases[order.name])
         self._ways = ways
         self._back_off = BackOff(
@@ -111,7 +114,12 @@ class Group:
         self.over = True
         life, self._life = self._life, None
         with self._resources:
-            return life is None or life.release()
+            if life is None:
+                return True
+            gone = life.release()
+            if gone:
+                self.unsafe = tuple(self._ways.make_safe(self.order))
+            return gone
 
     def _pass_on(self, life: Life, command: Command, now_ns: int) -> None:
         """To a process that was killed nothing is said: its end is the answer."""
@@ -206,12 +214,21 @@ class Group:
         end = self._end_of(life, now_ns, cause)
         self._life = None
         life.release()
+        if not self._as_told(life, status):
+            self._make_safe(now_ns)
         self._failed = life.failed
         self.board.words[Head.PID] = 0
         self._fell(life.pid, end, now_ns - life.started_ns)
 
     def _end_of(self, life: Life, now_ns: int, cause: str = "") -> final.End:
         return final.End(now_ns, cause, life.vitals.streaming(), life.tried, life.vitals.in_streamoff())
+
+    def _make_safe(self, now_ns: int) -> None:
+        """Before a successor can start: the process may have died in the middle of a pulse."""
+        self.unsafe = tuple(self._ways.make_safe(self.order))
+        for error in self.unsafe:
+            told = f"not made safe after the capture process had gone: {error.message}"
+            self._said.append(TriggerTold(at_ns=now_ns, camera="", code=error.code, told=told, hint=error.hint))
 
     def _fell(self, pid: int, end: final.End, lived_ns: int) -> None:
         """A process has gone: answer what it owed, and plan its successor."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import select
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from agent.capture import messages as m
+from agent.capture.child import spawner
 from agent.capture.life import Ways
 from agent.capture.order import GroupOrder
 from agent.capture.process_messages import ProcessEnded, ProcessHangs, ProcessStarted
+from agent.capture.safe_lines import make_safe
 from agent.capture.supervisor import Supervisor
 from agent.cli.interruption import Interruption
 from agent.cli.plan_watch import GroupWatch
@@ -19,6 +23,9 @@ from agent.clock import monotonic_ns
 from agent.errors import AgentError
 from agent.units import NS_PER_MS
 
+_PROGRAM = (sys.executable, "-m", "agent.cli.process")
+_NO_FAULT = ("relocked", "undecided", "out_of_budget", "back_in_budget", "works")
+"""What is told of a trigger that works: see `TriggerTold`."""
 _LOOK_NS = 250 * NS_PER_MS
 """How often the pages are read: the table, the ring of requests, whether plans still run."""
 _DEATHS = 3
@@ -26,6 +33,15 @@ _DEATHS = 3
 
 Tell = Callable[[str, str], None]
 """Takes what happened, and a hint or nothing."""
+
+
+def usual_ways(*, simulate: bool) -> Ways:
+    """Capture processes of this program, on this machine or each on a simulation of its own, which ends with it."""
+    if simulate:
+        return Ways(spawn=spawner((*_PROGRAM, "--simulate")))
+    from agent.trigger.gpio import GpioLines
+
+    return Ways(spawn=spawner(_PROGRAM), make_safe=partial(make_safe, GpioLines()))
 
 
 class Processes:
@@ -136,7 +152,11 @@ class Processes:
     def kill(self) -> None:
         """End them at once. A process that is gone has closed its cameras, which stops their streams."""
         for group in self._supervisor.groups.values():
-            if not group.release():
+            gone = group.release()
+            for error in group.unsafe:
+                self._tell(error.message, error.hint)
+                self.note(error)
+            if not gone:
                 hint = "unplug the camera: the driver then lets go; if it does not, restart the machine"
                 told = f"the capture process of group {group.name} cannot be killed: its camera may be on"
                 self.note(relayed("stop_hangs", told, hint))
@@ -185,6 +205,10 @@ class Processes:
                 self.ready.add(group)
             case m.CameraChanged(state="fault"):
                 self._hear_fault(message)
+            case m.TriggerTold():
+                self._hear_trigger(group, message)
+            case m.EmergencyStopped():
+                self._tell(f"group {group}: {message.why}: everything is off", "")
             case m.Progress():
                 self._tell(message.told, "")
             case ProcessStarted() if message.starts > 1:
@@ -203,6 +227,13 @@ class Processes:
         if self._settled:
             self._tell(words, change.hint)
         self.note(relayed(change.code, words, change.hint))
+
+    def _hear_trigger(self, group: str, told: m.TriggerTold) -> None:
+        where = f"camera {told.camera}" if told.camera else f"group {group}"
+        words = f"{where}: {told.told}"
+        self._tell(words, told.hint)
+        if told.code not in _NO_FAULT:
+            self.note(relayed(told.code, words, told.hint))
 
     def _hear_end(self, group: str, end: ProcessEnded) -> None:
         if self._ending:
