@@ -81,16 +81,16 @@ def camera_agent() -> None:
     """
 
 
-def run(
-    arguments: Sequence[str], kernels: KernelChoice = open_kernel, lines: LinesChoice = open_lines
-) -> int:
+def run(arguments: Sequence[str], kernels: KernelChoice = open_kernel, lines: LinesChoice = open_lines) -> int:
     """Carry out one command line and return its exit code; errors are printed. Tests hand in their own machine.
 
     When whoever reads our output has gone, click raises SystemExit(1) in silence.
     """
     as_json = "--json" in arguments
     try:
-        camera_agent.main(list(arguments) or ["--help"], prog_name="camera-agent", standalone_mode=False, obj=Doors(kernels, lines))
+        camera_agent.main(
+            list(arguments) or ["--help"], prog_name="camera-agent", standalone_mode=False, obj=Doors(kernels, lines)
+        )
     except AgentError as error:
         _report(error.as_dict(), error, as_json)
         return error.exit_code

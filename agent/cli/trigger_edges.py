@@ -59,7 +59,9 @@ class EdgeWatch:
         median_ns = self._intervals.percentile(50)
         if median_ns is None or self._shortest_ns is None:
             return None
-        return Spread(self._intervals.count, self._shortest_ns, max(median_ns, self._shortest_ns), self._intervals.max_ns)
+        return Spread(
+            self._intervals.count, self._shortest_ns, max(median_ns, self._shortest_ns), self._intervals.max_ns
+        )
 
     @property
     def told(self) -> str:

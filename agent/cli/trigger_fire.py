@@ -41,7 +41,13 @@ _duration = quantity(above_zero(parse_duration_ns))
 @click.command(epilog=_EPILOG)
 @line_argument
 @click.option(
-    "--pulse", "width_ns", metavar="TIME", default="1ms", show_default=True, callback=_duration, help="How wide each is."
+    "--pulse",
+    "width_ns",
+    metavar="TIME",
+    default="1ms",
+    show_default=True,
+    callback=_duration,
+    help="How wide each is.",
 )
 @click.option("--count", type=click.IntRange(1, 10_000_000), default=1, show_default=True, help="How many pulses.")
 @click.option("--every", "period_ns", metavar="TIME", callback=_duration, help="From begin to begin, such as 100ms.")
@@ -53,7 +59,9 @@ _duration = quantity(above_zero(parse_duration_ns))
     show_default=True,
     help="The level at which the line is left.",
 )
-@click.option("--edges", "all_edges", is_flag=True, help=f"A line for each edge also of more than {_SHOWN_PULSES} pulses.")
+@click.option(
+    "--edges", "all_edges", is_flag=True, help=f"A line for each edge also of more than {_SHOWN_PULSES} pulses."
+)
 @simulate_lines_option
 @json_option
 @click.pass_obj
@@ -135,7 +143,9 @@ def _printer() -> Callable[[Sequence[PulseEdge]], None]:
         nonlocal first_ns
         for edge in edges:
             first_ns = edge.wanted_ns if first_ns is None else first_ns
-            wanted = f"{edge.number:>5}  {'active' if edge.active else 'inactive':8}  asked {_at(edge.wanted_ns, first_ns)}"
+            wanted = (
+                f"{edge.number:>5}  {'active' if edge.active else 'inactive':8}  asked {_at(edge.wanted_ns, first_ns)}"
+            )
             if edge.written is None:
                 click.echo(f"{wanted}  left out: the next one was due")
                 continue

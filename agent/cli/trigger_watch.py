@@ -44,7 +44,9 @@ _duration = quantity(above_zero(parse_duration_ns))
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after so many edges.")
 @click.option("--for", "for_ns", metavar="DURATION", callback=_duration, help="End after so long, such as 10s.")
 @active_option
-@click.option("--bias", type=click.Choice(BIASES), help="What pulls the line when nobody drives it.  [default: as it is]")
+@click.option(
+    "--bias", type=click.Choice(BIASES), help="What pulls the line when nobody drives it.  [default: as it is]"
+)
 @click.option(
     "--debounce", "debounce_ns", metavar="TIME", callback=_duration, help="An edge counts when the level stays so long."
 )

@@ -72,7 +72,11 @@ def test_more_than_a_screenful_is_summed_up_unless_asked_for(bench):
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (("bench:trigger", "--pulse", "20ms", "--count", "2", "--every", "10ms"), 2, "does not fit into a period of 10ms"),
+        (
+            ("bench:trigger", "--pulse", "20ms", "--count", "2", "--every", "10ms"),
+            2,
+            "does not fit into a period of 10ms",
+        ),
         (("bench:trigger", "--pulse", "10ms", "--count", "2", "--every", "10ms"), 2, "must fall between two pulses"),
         (("bench:trigger", "--count", "2"), 2, "needs --every"),
         (("bench:trigger", "--pulse", "1"), 2, "--pulse"),
