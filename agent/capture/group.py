@@ -15,7 +15,7 @@ from agent.capture.escalation import Said
 from agent.capture.final_answers import Asked
 from agent.capture.handover import Handover
 from agent.capture.life import Life, Pages, Ways
-from agent.capture.messages import Command, Done, Progress, Quit, Refused, TriggerTold
+from agent.capture.messages import Command, Done, Progress, Quit, Refused
 from agent.capture.order import GroupOrder
 from agent.capture.process_messages import Failed, ProcessEnded, ProcessHangs, ProcessStarted
 from agent.capture.quota_page import QuotaPage
@@ -117,8 +117,7 @@ class Group:
             if life is None:
                 return True
             gone = life.release()
-            if gone:
-                self.unsafe = tuple(self._ways.make_safe(self.order))
+            self.unsafe = tuple(self._ways.make_safe(self.order)) if gone else ()
             return gone
 
     def _pass_on(self, life: Life, command: Command, now_ns: int) -> None:
@@ -215,20 +214,15 @@ class Group:
         self._life = None
         life.release()
         if not self._as_told(life, status):
-            self._make_safe(now_ns)
+            # before a successor can start: it may have died in the middle of a pulse
+            self.unsafe = tuple(self._ways.make_safe(self.order))
+            self._said += [final.unsafe(error, now_ns) for error in self.unsafe]
         self._failed = life.failed
         self.board.words[Head.PID] = 0
         self._fell(life.pid, end, now_ns - life.started_ns)
 
     def _end_of(self, life: Life, now_ns: int, cause: str = "") -> final.End:
         return final.End(now_ns, cause, life.vitals.streaming(), life.tried, life.vitals.in_streamoff())
-
-    def _make_safe(self, now_ns: int) -> None:
-        """Before a successor can start: the process may have died in the middle of a pulse."""
-        self.unsafe = tuple(self._ways.make_safe(self.order))
-        for error in self.unsafe:
-            told = f"not made safe after the capture process had gone: {error.message}"
-            self._said.append(TriggerTold(at_ns=now_ns, camera="", code=error.code, told=told, hint=error.hint))
 
     def _fell(self, pid: int, end: final.End, lived_ns: int) -> None:
         """A process has gone: answer what it owed, and plan its successor."""

@@ -205,10 +205,8 @@ class Processes:
                 self.ready.add(group)
             case m.CameraChanged(state="fault"):
                 self._hear_fault(message)
-            case m.TriggerTold():
-                self._hear_trigger(group, message)
-            case m.EmergencyStopped():
-                self._tell(f"group {group}: {message.why}: everything is off", "")
+            case m.TriggerTold() | m.EmergencyStopped():
+                self._hear_lines(group, message)
             case m.Progress():
                 self._tell(message.told, "")
             case ProcessStarted() if message.starts > 1:
@@ -228,7 +226,10 @@ class Processes:
             self._tell(words, change.hint)
         self.note(relayed(change.code, words, change.hint))
 
-    def _hear_trigger(self, group: str, told: m.TriggerTold) -> None:
+    def _hear_lines(self, group: str, told: m.TriggerTold | m.EmergencyStopped) -> None:
+        if isinstance(told, m.EmergencyStopped):
+            self._tell(f"group {group}: emergency stop ({told.why}): everything is off", "")
+            return
         where = f"camera {told.camera}" if told.camera else f"group {group}"
         words = f"{where}: {told.told}"
         self._tell(words, told.hint)

@@ -96,7 +96,7 @@ class EdgeWatch:
         if count is not None and self.edges < count:
             raise EdgesMissing(
                 f"{self.edges} of {count} edges came in time on {self.order.line}",
-                hint="look at the wire, the polarity (--active) and the bias; `camera-agent trigger lines` shows the line",
+                hint="look at the wire, at its source, and at the bias; `camera-agent trigger lines` shows the line",
                 wanted=count,
                 came=self.edges,
                 lost=self.lost,

@@ -1,4 +1,4 @@
-"""A self-test of a trigger: one group in its capture process, pulses with a frame expected for each, the ledger read."""
+"""A self-test of a trigger: one group in its capture process, a frame expected for each pulse, the ledger read."""
 
 from __future__ import annotations
 

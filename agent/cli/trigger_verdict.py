@@ -1,4 +1,4 @@
-"""What a self-test of a trigger found, and what that means: passed or not, why, and what to do next (mission row E7)."""
+"""What a self-test of a trigger found, and what that means: passed or not, why, what to do next (mission row E7)."""
 
 from __future__ import annotations
 
@@ -161,8 +161,8 @@ def _no_frame(facts: CameraFacts) -> Verdict | None:
         False,
         "no_frame",
         f"no frame came for any of {facts.pulses} pulses",
-        "check the wire from the trigger line to this camera, its polarity (active: low?), the pulse's width and voltage, "
-        "and that its trigger mode is the one that is wired",
+        "check the wire from the trigger line to this camera, its polarity (active: low?), the pulse's width and "
+        "voltage, and that its trigger mode is the one that is wired",
     )
 
 

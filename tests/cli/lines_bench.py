@@ -16,7 +16,10 @@ TRIGGER, EDGE = (LineRef("bench", name) for name in ("trigger", "edge"))
 
 
 class LinesBench:
-    """`lines` behind the command line. `opened`: what was opened, in order. `on_set(number, active)`: before a level."""
+    """Lines behind the command line. `on_set(number)`: called before a level; `on_read(number)`: after a read.
+
+    Number 0 of the reads is that of the level, before the first wait. `stuck`: the output reads active.
+    """
 
     def __init__(self, capsys):
         self.chip = SimulatedLines([LineChip(label="bench", names=NAMES)])
