@@ -24,12 +24,12 @@ from agent.errors import AgentError
 from agent.units import NS_PER_MS
 
 _PROGRAM = (sys.executable, "-m", "agent.cli.process")
-_NO_FAULT = ("relocked", "undecided", "out_of_budget", "back_in_budget", "works")
-"""What is told of a trigger that works: see `TriggerTold`."""
 _LOOK_NS = 250 * NS_PER_MS
 """How often the pages are read: the table, the ring of requests, whether plans still run."""
 _DEATHS = 3
 """A capture process that died so often before its cameras were ready is given up."""
+_NO_ERRORS = frozenset({"relocked", "undecided", "out_of_budget", "back_in_budget", "works"})
+"""Codes of TriggerTold that the figures account for."""
 
 Tell = Callable[[str, str], None]
 """Takes what happened, and a hint or nothing."""
@@ -57,6 +57,8 @@ class Processes:
         self.look: Callable[[], None] | None = None
         self.ready: set[str] = set()
         """Groups whose cameras stream or are in fault."""
+        self.pressed: dict[str, m.EmergencyStopped] = {}
+        """Groups whose emergency stop was pressed, the first of them first."""
         self._interruption = interruption
         self._tell = tell
         self._deaths: dict[str, int] = {}
@@ -117,10 +119,17 @@ class Processes:
             if name not in self.ready:
                 self._ask_why(name)
         self._settled = True
+        self.require_not_pressed()
         if not any(camera.streams for watch in self.watches.values() for camera in watch.cameras()):
             raise self._nothing_works()
         for words, hint in [(f"camera {camera}: {cause}", hint) for (camera, cause), hint in self._faults.items()]:
             self._tell(words, hint)
+
+    def require_not_pressed(self) -> None:
+        """Raises EmergencyStopLatched's like: somebody pressed an emergency stop, and the run is over."""
+        for group, stop in self.pressed.items():
+            told = f"the emergency stop of group {group} was pressed: {stop.why}"
+            raise relayed("emergency_stop", told, "release the switch, see that all is safe, and run it again")
 
     # -- ending ---------------------------------------------------------------------------------------------------
 
@@ -205,7 +214,7 @@ class Processes:
                 self.ready.add(group)
             case m.CameraChanged(state="fault"):
                 self._hear_fault(message)
-            case m.TriggerTold() | m.EmergencyStopped():
+            case m.EmergencyStopped() | m.TriggerTold():
                 self._hear_lines(group, message)
             case m.Progress():
                 self._tell(message.told, "")
@@ -226,14 +235,16 @@ class Processes:
             self._tell(words, change.hint)
         self.note(relayed(change.code, words, change.hint))
 
-    def _hear_lines(self, group: str, told: m.TriggerTold | m.EmergencyStopped) -> None:
+    def _hear_lines(self, group: str, told: m.EmergencyStopped | m.TriggerTold) -> None:
+        """The emergency stop, or what a ledger or a line has to say; a line that does not work is an error."""
         if isinstance(told, m.EmergencyStopped):
-            self._tell(f"group {group}: emergency stop ({told.why}): everything is off", "")
+            self.pressed.setdefault(group, told)
+            self._tell(f"EMERGENCY STOP of group {group}: {told.why}; all its streams are off", "")
             return
-        where = f"camera {told.camera}" if told.camera else f"group {group}"
-        words = f"{where}: {told.told}"
+        whose = f"camera {told.camera}" if told.camera else f"group {group}"
+        words = f"{whose}: {told.told}"
         self._tell(words, told.hint)
-        if told.code not in _NO_FAULT:
+        if told.code not in _NO_ERRORS and not self._ending:
             self.note(relayed(told.code, words, told.hint))
 
     def _hear_end(self, group: str, end: ProcessEnded) -> None:

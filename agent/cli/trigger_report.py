@@ -22,7 +22,7 @@ def verdicts(test: SelfTest) -> dict[str, Verdict]:
 
 def raise_verdict(test: SelfTest) -> None:
     """Raises what kept the test from firing at all, else SelfTestFailed; returns after a pass."""
-    if test.error is not None and not test.pulses:
+    if test.error is not None and (test.pressed or not test.pulses):
         raise test.error
     failures = {name: verdict for name, verdict in verdicts(test).items() if not verdict.passed}
     if not failures:

@@ -28,7 +28,7 @@ shifted, ghosts (noise, or a camera that runs free), late (the budget's wait), m
 cut_off; of the group: too_few_pulses, edges_lost, incomplete_sets.
 
 \b
-Exit codes: 0 every pulse brought one frame of each camera, in its budget; 8 not so; 2 bad input; 130 Ctrl-C
+Exit codes: 0 every pulse brought one frame of each camera, in its budget; 9 not so; 2 bad input; 130 Ctrl-C
 (streams off, line safe); where no pulse could be fired at all, that of the error which kept it.
 """
 _duration = quantity(above_zero(parse_duration_ns))

@@ -115,6 +115,8 @@ class SelfTest:
         self.group = GroupFacts(
             group=order.name, kind=self._trigger.kind or TriggerKind.EDGE, line=self._line(), asked=wish.count, pulses=0
         )
+        self.pressed = False
+        """The emergency stop of the group was pressed: `error` says so."""
         self.lost = 0
         """Records of the ledger that were overwritten before they could be read: the figures lack them."""
         self.on_turn: Callable[[], None] = lambda: None
@@ -150,7 +152,7 @@ class SelfTest:
             self._look(watch, ring)
             self.lost = ring.lost
             self.cameras = [self._facts(watch, place) for place in range(len(self.order.cameras))]
-            self.error = processes.error
+            self.pressed, self.error = bool(processes.pressed), processes.error
         if self._stopped_by is not None:
             self._stopped_by.told = (
                 f"after {self.pulses} of {self.wish.count} pulses; all streams are off, the line is safe"
@@ -213,7 +215,9 @@ class SelfTest:
         while watch.running() and not processes.gave_up(self.order.name):
             if over_ns is not None and monotonic_ns() >= over_ns:
                 break
+            processes.require_not_pressed()
             processes.wait(over_ns)
+        processes.require_not_pressed()
         longest_ns = max(trigger.budget.wait_ns for trigger in self._triggers)
         until_ns = monotonic_ns() + longest_ns + _LINGER_NS
         while monotonic_ns() < until_ns and not processes.gave_up(self.order.name):

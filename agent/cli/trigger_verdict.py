@@ -17,7 +17,7 @@ class SelfTestFailed(AgentError):
     """A pulse did not bring exactly one frame of each camera in its time. Details: group, failures (code by whom)."""
 
     code = "self_test_failed"
-    exit_code = 8
+    exit_code = 9
 
 
 class Verdict(NamedTuple):

@@ -10,13 +10,13 @@ import pytest
 from agent.capture.order import CameraOrder, GroupOrder
 from agent.capture.settings import Settings
 from agent.capture.trigger_mode import TriggerWish
-from agent.capture.trigger_order import CameraTrigger, TriggerKind, TriggerOrder
+from agent.capture.trigger_order import CameraTrigger, StopOrder, TriggerKind, TriggerOrder
 from agent.cli.interruption import Interrupted
 from agent.cli.plan_processes import usual_ways
 from agent.cli.trigger_self_test import run_and_report
 from agent.cli.trigger_test_run import SelfTest, TestWish
 from agent.cli.trigger_verdict import SelfTestFailed
-from agent.errors import InputError
+from agent.errors import AgentError, InputError
 from agent.trigger.budget import Budget
 from agent.trigger.lines import InputOrder, LineRef, OutputOrder
 from agent.trigger.modes import TriggerMode
@@ -39,11 +39,11 @@ def pulse_on(line="trigger", width_ns=NS_PER_MS):
 FOLLOW = TriggerOrder(kind=TriggerKind.EDGE, input=InputOrder(line=LineRef("bench", "edge"), consumer="test"))
 
 
-def group(trigger, *, budget=BUDGET, free=False):
+def group(trigger, *, budget=BUDGET, free=False, stop=None):
     how = None if free else CameraTrigger(budget=budget, wish=TriggerWish(mode=TriggerMode.EXTERNAL_EDGE))
     paths = {"top": "/dev/video0", "side": "/dev/video2"}
     cameras = tuple(CameraOrder(name=name, path=path, settings=SETTINGS, trigger=how) for name, path in paths.items())
-    return GroupOrder(name="line-1", cameras=cameras, trigger=trigger)
+    return GroupOrder(name="line-1", cameras=cameras, trigger=trigger, emergency_stop=stop)
 
 
 def a_test(trigger, wish=WISH, **order):
@@ -96,7 +96,7 @@ def test_a_camera_that_does_not_keep_its_budget_fails_the_test(capsys):
 def test_a_line_that_goes_nowhere_fails_with_what_to_look_at(capsys):
     with pytest.raises(SelfTestFailed) as caught:
         run_and_report(a_test(pulse_on("stop"), TestWish(count=2, every_ns=100 * NS_PER_MS, limit_ns=1)), as_json=True)
-    assert caught.value.exit_code == 8
+    assert caught.value.exit_code == 9
     assert caught.value.details["failures"] == {
         "camera top": "no_frame",
         "camera side": "no_frame",
@@ -119,6 +119,14 @@ def test_a_line_that_is_not_there_is_its_own_error():
     assert test.pulses == 0
     assert test.error.code == "line_not_found"
     assert test.error.exit_code == 3
+
+
+def test_an_emergency_stop_that_cannot_be_read_is_what_ends_it(capsys):
+    stop = StopOrder(input=InputOrder(line=LineRef("bench", "nowhere"), consumer="test"))
+    with pytest.raises(AgentError, match="emergency stop of group line-1 was pressed") as caught:
+        run_and_report(a_test(pulse_on(), stop=stop), as_json=True)
+    assert caught.value.code == "emergency_stop"
+    assert json.loads(capsys.readouterr().out)["pulses"] == 0
 
 
 def test_ctrl_c_ends_it_with_everything_off():
