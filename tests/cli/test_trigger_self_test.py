@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.capture.life import leave_lines
 from agent.capture.order import CameraOrder, GroupOrder
 from agent.capture.settings import Settings
 from agent.capture.trigger_mode import TriggerWish
@@ -143,6 +144,12 @@ def test_ctrl_c_ends_it_with_everything_off():
         test.carry_out()
     assert caught.value.exit_code == 130
     assert f"after {test.pulses} of 1000 pulses" in caught.value.told
+
+
+def test_only_on_this_machine_there_are_lines_that_outlive_a_process():
+    assert usual_ways(simulate=True).make_safe is leave_lines
+    (error,) = usual_ways(simulate=False).make_safe(group(pulse_on()))
+    assert error.code in ("chip_not_found", "line_permission")
 
 
 # ---- bad input

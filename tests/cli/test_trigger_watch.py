@@ -5,13 +5,15 @@ from itertools import pairwise
 
 import pytest
 from cli.lines_bench import EDGE, LinesBench, interrupt
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.cli.trigger_edges import EdgeWatch
 from agent.cli.trigger_watch import BIASES
 from agent.simulation.clock import ManualClock
 from agent.simulation.line_level import LineChip
 from agent.simulation.lines import SimulatedLines
-from agent.trigger.lines import MOST_BUFFERED_EVENTS, Bias, InputOrder
+from agent.trigger.lines import MOST_BUFFERED_EVENTS, Bias, Edge, Edges, InputOrder
 
 
 @pytest.fixture
@@ -85,6 +87,18 @@ def test_a_storm_is_counted_and_what_the_kernel_dropped_is_said_where_it_was(ben
     assert edges[0]["since_ns"] is None
     out = bench.call("watch", "bench:edge", "--count", MOST_BUFFERED_EVENTS).out
     assert f"... {MOST_BUFFERED_EVENTS + 100} edges were lost here" in out
+
+
+def test_no_interval_is_told_across_edges_that_were_lost(bench):
+    def act(number):
+        for high in ([True], [False, True] * MOST_BUFFERED_EVENTS)[number] if number < 2 else ():
+            bench.chip.pull(EDGE, high)
+
+    bench.on_read = act
+    edges, summary = lines_of(bench.call("watch", "bench:edge", "--count", 3, "--json"))
+    assert [edge["lost"] for edge in edges] == [0, MOST_BUFFERED_EVENTS, 0]
+    assert [edge["since_ns"] is None for edge in edges] == [True, True, False]
+    assert summary["intervals"]["count"] == 1
 
 
 def test_for_a_time_without_edges_is_no_error_but_missing_ones_are(bench):
@@ -167,3 +181,57 @@ def test_intervals_of_millions_of_edges_take_no_more_memory(bench):
     spread = watch.intervals
     assert (spread.count, spread.min_ns, spread.max_ns) == (1_999, 1_000_000, 1_000_000)
     assert spread.median_ns == 1_000_000
+
+
+class Script:
+    """Lines whose one input gives what a test wrote."""
+
+    def __init__(self, reads):
+        self._reads = iter(reads)
+        self.released = False
+
+    def open_input(self, _order):
+        return self
+
+    def fileno(self):
+        return 0
+
+    def is_active(self):
+        return False
+
+    def read(self):
+        return next(self._reads)
+
+    def release(self):
+        self.released = True
+
+
+READS = st.lists(st.lists(st.tuples(st.integers(0, 2_000), st.integers(1, 10**9)), max_size=8), min_size=1)
+
+
+@given(READS, st.integers(0, 2**32 - 1))
+def test_edges_and_losses_add_up_to_the_kernels_numbers(reads, gap):
+    """Each edge has a gap before it in the numbers, which wrap, and a distance in time."""
+    number, now_ns, script, gaps = 0, 0, [], []
+    for read in reads:
+        batch = []
+        for place, (lost, distance_ns) in enumerate(read):
+            missing = gap if not batch and not script and place == 0 else lost
+            number, now_ns = number + missing + 1, now_ns + distance_ns
+            gaps.append(missing)
+            batch.append(Edge(now_ns, number % 2 == 1, number % 2**32, number % 2**32))
+        script.append(Edges(tuple(batch), 0))
+    watch = EdgeWatch(InputOrder(line=EDGE, consumer="test"))
+    lines, told = Script(script), []
+    watch.run(lines, lambda *_: True, told.extend, count=len(gaps), for_ns=None)
+    assert lines.released
+    assert watch.edges == len(told) == len(gaps)
+    assert [one.lost for one in told] == gaps
+    assert watch.edges + watch.lost == number
+    for before, one in zip([None, *told], told, strict=False):
+        expected = None if before is None or one.lost else one.edge.time_ns - before.edge.time_ns
+        assert one.since_ns == expected
+    counted = [one.since_ns for one in told if one.since_ns is not None]
+    assert (watch.intervals.count if watch.intervals else 0) == len(counted)
+    if counted:
+        assert (watch.intervals.min_ns, watch.intervals.max_ns) == (min(counted), max(counted))
