@@ -126,6 +126,7 @@ class SelfTest:
         self._triggers = [camera.trigger for camera in self.order.cameras if camera.trigger is not None]
         self._faults: dict[str, str] = {}
         self._stopped_by: Interrupted | None = None
+        self._killed = False
 
     @property
     def pulses(self) -> int:
@@ -148,15 +149,15 @@ class SelfTest:
                 processes.quit()
             except Interrupted as again:
                 self._stopped_by = self._stopped_by or again
+                self._killed = True
                 processes.kill()
             self._look(watch, ring)
             self.lost = ring.lost
             self.cameras = [self._facts(watch, place) for place in range(len(self.order.cameras))]
             self.pressed, self.error = bool(processes.pressed), processes.error
         if self._stopped_by is not None:
-            self._stopped_by.told = (
-                f"after {self.pulses} of {self.wish.count} pulses; all streams are off, the line is safe"
-            )
+            ended = "the capture process was killed" if self._killed else "all streams are off, the line is safe"
+            self._stopped_by.told = f"after {self.pulses} of {self.wish.count} pulses; {ended}"
             raise self._stopped_by
 
     @property
@@ -247,7 +248,9 @@ class SelfTest:
     def _in_fault(self, watch: GroupWatch) -> dict[str, str]:
         pairs = zip(self.order.cameras, watch.board.all_cameras(), strict=True)
         return {
-            camera.name: next((told for told in self.told if camera.name in told), "see what was told")
+            camera.name: next(
+                (told for told in self.told if told.startswith(f"camera {camera.name}:")), "see what was told"
+            )
             for camera, words in pairs
             if read_word(words[Of.WORD])[0] is Phase.FAULT
         }

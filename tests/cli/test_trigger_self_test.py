@@ -130,20 +130,22 @@ def test_an_emergency_stop_that_cannot_be_read_is_what_ends_it(capsys):
     assert json.loads(capsys.readouterr().out)["pulses"] == 0
 
 
-def test_ctrl_c_ends_it_with_everything_off():
+@pytest.mark.parametrize(("times", "ended"), [(1, "all streams are off"), (2, "the capture process was killed")])
+def test_ctrl_c_ends_it_with_everything_off(times, ended):
     test = a_test(pulse_on(), TestWish(count=1_000, every_ns=100 * NS_PER_MS, limit_ns=1))
     sent = []
 
     def turn():
         if test.pulses and not sent:
             sent.append(os.getpid())
-            os.kill(os.getpid(), signal.SIGINT)
+            for _ in range(times):
+                os.kill(os.getpid(), signal.SIGINT)
 
     test.on_turn = turn
     with pytest.raises(Interrupted) as caught:
         test.carry_out()
     assert caught.value.exit_code == 130
-    assert f"after {test.pulses} of 1000 pulses" in caught.value.told
+    assert f"after {test.pulses} of 1000 pulses; {ended}" in caught.value.told
 
 
 def test_only_on_this_machine_there_are_lines_that_outlive_a_process():
