@@ -42,7 +42,8 @@ Exit codes:
   1  another error               6  the camera or its driver failed
   2  wrong usage or bad input    7  pictures could not be stored
   3  no such device, or gone     9  a trigger failed its self-test
-  4  no permission             130, 143  stopped by Ctrl-C, SIGTERM
+  4  no permission             130  stopped by Ctrl-C
+                               143  stopped by SIGTERM
 
 \b
 Completion for bash (zsh and fish alike):
