@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from agent.capture.messages import CameraReport, Cancel, CancelReport, Command, Done, Quit, Refused
+from agent.capture.messages import CameraReport, Cancel, CancelReport, Command, Done, Quit, Refused, TriggerTold
 from agent.capture.process_messages import Failed
+from agent.errors import AgentError
 
 _DEVICE_EXIT = 6
 _STEPS = ("streamoff", "close", "kill", "usb reset")
@@ -130,6 +131,12 @@ def hangs(asked: Asked, now_ns: int, end: End, standing: str) -> Refused:
         "no frame is delivered any more, but its camera may be on",
         "unplug the camera: the driver then lets go, and the process is replaced; if it does not, restart the machine",
     )
+
+
+def unsafe(error: AgentError, now_ns: int) -> TriggerTold:
+    """A line of a process that has gone could not be driven to its safe level."""
+    told = f"not made safe after the capture process had gone: {error.message}"
+    return TriggerTold(at_ns=now_ns, camera="", code=error.code, told=told, hint=error.hint)
 
 
 def _refused(command: Command, now_ns: int, code: str, message: str, hint: str) -> Refused:

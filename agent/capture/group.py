@@ -19,6 +19,7 @@ from agent.capture.messages import Command, Done, Progress, Quit, Refused
 from agent.capture.order import GroupOrder
 from agent.capture.process_messages import Failed, ProcessEnded, ProcessHangs, ProcessStarted
 from agent.capture.quota_page import QuotaPage
+from agent.errors import AgentError
 from agent.shared import Page
 from agent.units import NS_PER_S
 
@@ -40,6 +41,8 @@ class Group:
         """What ended the first process since all was well; empty while all is well."""
         self.over = False
         """No process is there, and none will be started."""
+        self.unsafe: tuple[AgentError, ...] = ()
+        """The lines that could not be driven to their safe levels after its last process had gone, and why."""
         self._handover = Handover(order, quotas.bases[order.name])
         self._ways = ways
         self._back_off = BackOff(
@@ -111,7 +114,11 @@ class Group:
         self.over = True
         life, self._life = self._life, None
         with self._resources:
-            return life is None or life.release()
+            if life is None:
+                return True
+            gone = life.release()
+            self.unsafe = tuple(self._ways.make_safe(self.order)) if gone else ()
+            return gone
 
     def _pass_on(self, life: Life, command: Command, now_ns: int) -> None:
         """To a process that was killed nothing is said: its end is the answer."""
@@ -206,6 +213,10 @@ class Group:
         end = self._end_of(life, now_ns, cause)
         self._life = None
         life.release()
+        if not self._as_told(life, status):
+            # before a successor can start: it may have died in the middle of a pulse
+            self.unsafe = tuple(self._ways.make_safe(self.order))
+            self._said += [final.unsafe(error, now_ns) for error in self.unsafe]
         self._failed = life.failed
         self.board.words[Head.PID] = 0
         self._fell(life.pid, end, now_ns - life.started_ns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import select
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from agent.capture.packets import ChannelBroken
 from agent.capture.process_messages import Assignment, Failed
 from agent.capture.usb_reset import Resetter, UsbReset, find_usb_device
 from agent.capture.vitals import Vitals
+from agent.errors import AgentError
 from agent.shared import Page
 from agent.units import NS_PER_S, format_duration
 
@@ -25,17 +26,27 @@ _AT_ONCE = 1024
 """Messages heard in one turn."""
 
 
+MakeSafe = Callable[[GroupOrder], Sequence[AgentError]]
+
+
+def leave_lines(_order: GroupOrder) -> Sequence[AgentError]:
+    """No lines outlive the processes: those of a simulation end with them."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ways:
     """How processes are started, watched and replaced. Tests hand in their own.
 
     `wedged_ns`: a loop that has not turned for so long is dead. `starting_ns`: the same until its first turn.
+    `make_safe`: drives the lines of a group whose process has gone to their safe levels; what could not be, and why.
     `first_back_off_ns`, `largest_back_off_ns`, `quiet_ns`: see `agent.capture.back_off`.
     """
 
     spawn: Spawn
     find_usb_device: FindDevice = find_usb_device
     reset_usb_device: Resetter = UsbReset
+    make_safe: MakeSafe = leave_lines
     wedged_ns: int = 2 * NS_PER_S
     starting_ns: int = 30 * NS_PER_S
     first_back_off_ns: int = NS_PER_S

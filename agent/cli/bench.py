@@ -29,6 +29,9 @@ class Machine(NamedTuple):
 KernelChoice = Callable[[bool], AbstractContextManager[Kernel]]
 """Opens the kernel of this machine, or with True a simulated one. Tests hand in their own."""
 
+LinesChoice = Callable[[bool], AbstractContextManager[Lines]]
+"""Opens the lines of this machine, or with True those of a simulated chip, `bench`. Tests hand in their own."""
+
 LIKENESSES = ("uvc", "sensor")
 """What a simulated camera can be like: a USB camera, or a sensor behind a capture interface."""
 SIMULATED = ("/dev/video0", "/dev/video2")
@@ -62,6 +65,20 @@ def open_machine(simulate: bool) -> Iterator[Machine]:
 
     with simulated_kernel() as kernel, wired_lines(kernel) as lines:
         yield Machine(kernel, lines)
+
+
+@contextmanager
+def open_lines(simulate: bool) -> Iterator[Lines]:
+    """The lines of this machine's GPIO chips; with `simulate` those of a chip that is not there."""
+    with open_machine(simulate) as machine:
+        yield machine.lines
+
+
+class Doors(NamedTuple):
+    """How the verbs come to what they work on."""
+
+    kernels: KernelChoice = open_kernel
+    lines: LinesChoice = open_lines
 
 
 def present_cameras(kernel: Kernel) -> list[Camera]:

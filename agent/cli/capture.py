@@ -12,7 +12,7 @@ from agent.units import parse_duration_ns, parse_rate, parse_size_bytes, parse_s
 
 if TYPE_CHECKING:
     from agent.capture.settings import Settings
-    from agent.cli.bench import KernelChoice
+    from agent.cli.bench import Doors
     from agent.cli.shooting import Order, Shooting
     from agent.kernel import Kernel
     from agent.v4l2.gain import GainRequest
@@ -118,7 +118,7 @@ def _parse_gain(text: str) -> GainRequest:
 @simulate_option
 @json_option
 @click.pass_obj
-def capture(kernels: KernelChoice, /, *, simulate: bool, as_json: bool, **options: Any) -> None:
+def capture(doors: Doors, /, *, simulate: bool, as_json: bool, **options: Any) -> None:
     """Take pictures and write them into a folder, with a line in frames.jsonl for each.
 
     A manual exposure is set together with the gain, read back, and proven before the stream starts. What is not
@@ -127,7 +127,7 @@ def capture(kernels: KernelChoice, /, *, simulate: bool, as_json: bool, **option
     from agent.cli.inventory import choose_device
     from agent.cli.show import print_json
 
-    with kernels(simulate) as kernel:
+    with doors.kernels(simulate) as kernel:
         device = choose_device(kernel, options["device"], simulate=simulate)
         shooting = _shoot(kernel, _order(device, options), quiet=as_json)
     if as_json:

@@ -10,7 +10,7 @@ from agent.cli.options import assignments, json_option, simulate_option
 
 if TYPE_CHECKING:
     from agent.cli.assignment import Assigned
-    from agent.cli.bench import KernelChoice
+    from agent.cli.bench import Doors
     from agent.v4l2.ioctl import Node
     from agent.v4l2.transaction import SetReport
 
@@ -31,7 +31,7 @@ Examples:
 @json_option
 @click.pass_obj
 def controls(
-    kernels: KernelChoice, /, *, device: str, wanted: dict[str, str], manual: bool, simulate: bool, as_json: bool
+    doors: Doors, /, *, device: str, wanted: dict[str, str], manual: bool, simulate: bool, as_json: bool
 ) -> None:
     """List the controls of DEVICE, or set NAME=VALUE, all of them or none.
 
@@ -42,7 +42,7 @@ def controls(
     from agent.v4l2.device import query_capabilities
     from agent.v4l2.ioctl import Node
 
-    with kernels(simulate) as kernel, Node(kernel, device) as node:
+    with doors.kernels(simulate) as kernel, Node(kernel, device) as node:
         query_capabilities(node)
         if wanted:
             _set(node, wanted, manual, as_json)

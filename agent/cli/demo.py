@@ -13,7 +13,7 @@ from agent.units import NS_PER_MS, NS_PER_S
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agent.cli.bench import KernelChoice
+    from agent.cli.bench import Doors
     from agent.cli.inventory import Listed
     from agent.cli.shooting import Order, Shooting
     from agent.kernel import Kernel
@@ -36,7 +36,7 @@ _SHEET = "contact-sheet"
 @click.option("--count", type=click.IntRange(1, 1000), default=10, show_default=True, help="Photos of each camera.")
 @json_option
 @click.pass_obj
-def demo(kernels: KernelChoice, /, *, output: Path, count: int, as_json: bool) -> None:
+def demo(doors: Doors, /, *, output: Path, count: int, as_json: bool) -> None:
     """See it work: two simulated cameras side by side, their photos, a contact sheet, the figures.
 
     Each simulated camera draws its frame number, exposure and gain into the picture; at the end they are read back
@@ -44,7 +44,7 @@ def demo(kernels: KernelChoice, /, *, output: Path, count: int, as_json: bool) -
     """
     from agent.cli.inventory import take_inventory
 
-    with kernels(True) as kernel:
+    with doors.kernels(True) as kernel:
         cameras = [listed for listed in take_inventory(kernel) if listed.captures]
         shootings = _shoot_all(kernel, _orders(cameras, output, count), quiet=as_json)
     sheet = _write_sheet(output, shootings)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from agent.cli.bench import KernelChoice
+    from agent.cli.bench import Doors
     from agent.cli.inventory import Listed, OfferedFormat, OfferedSize
     from agent.kernel import Kernel
     from agent.v4l2.formats import IntervalOffer
@@ -38,7 +38,7 @@ Examples:
 @json_option
 @click.pass_obj
 def devices(
-    kernels: KernelChoice,
+    doors: Doors,
     /,
     *,
     with_formats: bool,
@@ -65,7 +65,7 @@ def devices(
         raise click.UsageError("--suggest has nothing to do with --formats and --all")
     if wants_watch:
         _watch(as_json=as_json)
-    with kernels(simulate) as kernel:
+    with doors.kernels(simulate) as kernel:
         if wants_suggestions:
             _suggest(kernel, as_json=as_json)
         else:

@@ -11,7 +11,7 @@ from typing import NoReturn
 import click
 
 import agent
-from agent.cli.bench import KernelChoice, open_kernel
+from agent.cli.bench import Doors, KernelChoice, LinesChoice, open_kernel, open_lines
 from agent.cli.interruption import Interrupted
 from agent.cli.options import printable
 from agent.errors import AgentError
@@ -22,6 +22,7 @@ _VERBS = {
     "controls": "Show a camera's controls, or set several as one.",
     "capture": "Take pictures with a proven exposure and exact timestamps.",
     "plan": "Carry out plans: frames on time, every tick accounted for.",
+    "trigger": "Lines: list, fire, watch, and test that each pulse brings one frame.",
     "demo": "See it work without a camera: two simulated ones, photos, figures.",
 }
 _EPILOG = """\b
@@ -33,14 +34,16 @@ Examples:
   camera-agent capture --count 10 --exposure 8ms --output photos
   camera-agent capture --simulate --count 3 --json | jq .pictures
   camera-agent plan run plans.yaml
+  camera-agent trigger fire gpiochip0:17 --pulse 1ms
 
 \b
 Exit codes:
   0  done                        5  the camera is busy
   1  another error               6  the camera or its driver failed
   2  wrong usage or bad input    7  pictures could not be stored
-  3  no such device, or gone   130  stopped by Ctrl-C
-  4  no permission             143  stopped by SIGTERM
+  3  no such device, or gone     9  a trigger failed its self-test
+  4  no permission             130  stopped by Ctrl-C
+                               143  stopped by SIGTERM
 
 \b
 Completion for bash (zsh and fish alike):
@@ -79,14 +82,16 @@ def camera_agent() -> None:
     """
 
 
-def run(arguments: Sequence[str], kernels: KernelChoice = open_kernel) -> int:
-    """Carry out one command line and return its exit code; errors are printed. Tests hand in their own kernels.
+def run(arguments: Sequence[str], kernels: KernelChoice = open_kernel, lines: LinesChoice = open_lines) -> int:
+    """Carry out one command line and return its exit code; errors are printed. Tests hand in their own machine.
 
     When whoever reads our output has gone, click raises SystemExit(1) in silence.
     """
     as_json = "--json" in arguments
     try:
-        camera_agent.main(list(arguments) or ["--help"], prog_name="camera-agent", standalone_mode=False, obj=kernels)
+        camera_agent.main(
+            list(arguments) or ["--help"], prog_name="camera-agent", standalone_mode=False, obj=Doors(kernels, lines)
+        )
     except AgentError as error:
         _report(error.as_dict(), error, as_json)
         return error.exit_code

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import select
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from agent.capture import messages as m
+from agent.capture.child import spawner
 from agent.capture.life import Ways
 from agent.capture.order import GroupOrder
 from agent.capture.process_messages import ProcessEnded, ProcessHangs, ProcessStarted
+from agent.capture.safe_lines import make_safe
 from agent.capture.supervisor import Supervisor
 from agent.cli.interruption import Interruption
 from agent.cli.plan_watch import GroupWatch
@@ -19,13 +23,25 @@ from agent.clock import monotonic_ns
 from agent.errors import AgentError
 from agent.units import NS_PER_MS
 
+_PROGRAM = (sys.executable, "-m", "agent.cli.process")
 _LOOK_NS = 250 * NS_PER_MS
 """How often the pages are read: the table, the ring of requests, whether plans still run."""
 _DEATHS = 3
 """A capture process that died so often before its cameras were ready is given up."""
+_NO_ERRORS = frozenset({"relocked", "undecided", "out_of_budget", "back_in_budget", "works"})
+"""Codes of TriggerTold that the figures account for."""
 
 Tell = Callable[[str, str], None]
 """Takes what happened, and a hint or nothing."""
+
+
+def usual_ways(*, simulate: bool) -> Ways:
+    """Capture processes of this program, on this machine or each on a simulation of its own, which ends with it."""
+    if simulate:
+        return Ways(spawn=spawner((*_PROGRAM, "--simulate")))
+    from agent.trigger.gpio import GpioLines
+
+    return Ways(spawn=spawner(_PROGRAM), make_safe=partial(make_safe, GpioLines()))
 
 
 class Processes:
@@ -41,6 +57,8 @@ class Processes:
         self.look: Callable[[], None] | None = None
         self.ready: set[str] = set()
         """Groups whose cameras stream or are in fault."""
+        self.pressed: dict[str, m.EmergencyStopped] = {}
+        """Groups whose emergency stop was pressed, the first of them first."""
         self._interruption = interruption
         self._tell = tell
         self._deaths: dict[str, int] = {}
@@ -101,10 +119,17 @@ class Processes:
             if name not in self.ready:
                 self._ask_why(name)
         self._settled = True
+        self.require_not_pressed()
         if not any(camera.streams for watch in self.watches.values() for camera in watch.cameras()):
             raise self._nothing_works()
         for words, hint in [(f"camera {camera}: {cause}", hint) for (camera, cause), hint in self._faults.items()]:
             self._tell(words, hint)
+
+    def require_not_pressed(self) -> None:
+        """Raises EmergencyStopLatched's like: somebody pressed an emergency stop, and the run is over."""
+        for group, stop in self.pressed.items():
+            told = f"the emergency stop of group {group} was pressed: {stop.why}"
+            raise relayed("emergency_stop", told, "release the switch, see that all is safe, and run it again")
 
     # -- ending ---------------------------------------------------------------------------------------------------
 
@@ -136,7 +161,11 @@ class Processes:
     def kill(self) -> None:
         """End them at once. A process that is gone has closed its cameras, which stops their streams."""
         for group in self._supervisor.groups.values():
-            if not group.release():
+            gone = group.release()
+            for error in group.unsafe:
+                self._tell(error.message, error.hint)
+                self.note(error)
+            if not gone:
                 hint = "unplug the camera: the driver then lets go; if it does not, restart the machine"
                 told = f"the capture process of group {group.name} cannot be killed: its camera may be on"
                 self.note(relayed("stop_hangs", told, hint))
@@ -185,6 +214,8 @@ class Processes:
                 self.ready.add(group)
             case m.CameraChanged(state="fault"):
                 self._hear_fault(message)
+            case m.EmergencyStopped() | m.TriggerTold():
+                self._hear_lines(group, message)
             case m.Progress():
                 self._tell(message.told, "")
             case ProcessStarted() if message.starts > 1:
@@ -203,6 +234,18 @@ class Processes:
         if self._settled:
             self._tell(words, change.hint)
         self.note(relayed(change.code, words, change.hint))
+
+    def _hear_lines(self, group: str, told: m.EmergencyStopped | m.TriggerTold) -> None:
+        """The emergency stop, or what a ledger or a line has to say; a line that does not work is an error."""
+        if isinstance(told, m.EmergencyStopped):
+            self.pressed.setdefault(group, told)
+            self._tell(f"EMERGENCY STOP of group {group}: {told.why}; all its streams are off", "")
+            return
+        whose = f"camera {told.camera}" if told.camera else f"group {group}"
+        words = f"{whose}: {told.told}"
+        self._tell(words, told.hint)
+        if told.code not in _NO_ERRORS and not self._ending:
+            self.note(relayed(told.code, words, told.hint))
 
     def _hear_end(self, group: str, end: ProcessEnded) -> None:
         if self._ending:

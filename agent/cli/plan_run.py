@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agent.capture.child import spawner
-from agent.capture.life import Ways
 from agent.capture.messages import AddPlans, CameraReport
 from agent.cli.bench import find_cameras
 from agent.cli.interruption import Interrupted, Interruption
 from agent.cli.plan_folders import folders_of, group_orders
 from agent.cli.plan_live import Moment, Screen
 from agent.cli.plan_plot import PlotData, write_plot
-from agent.cli.plan_processes import Processes
+from agent.cli.plan_processes import Processes, usual_ways
 from agent.cli.plan_summary import Outcome, stop_text
 from agent.cli.plan_ticks import ALL, LatenessSeries, TickFile, Told
 from agent.cli.plan_watch import Accounts, CameraFigures, GroupWatch, merged
@@ -33,7 +30,6 @@ from agent.units import NS_PER_MS, NS_PER_S, NS_PER_US
 _LEAD_NS = 50 * NS_PER_MS
 _LEAD_A_PLAN_NS = 100 * NS_PER_US
 """The plans' start lies so far ahead that all of them have been handed over by then."""
-_PROGRAM = (sys.executable, "-m", "agent.cli.process")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +81,7 @@ class PlanRun:
             if wishes.ticks is not None:
                 self._tick_file = resources.enter_context(TickFile(wishes.ticks, wishes.sample))
             self._interruption = interruption = resources.enter_context(Interruption())
-            program = (*_PROGRAM, "--simulate") if wishes.simulate else _PROGRAM
-            ways = Ways(spawn=spawner(program))
+            ways = usual_ways(simulate=wishes.simulate)
             self._processes = resources.enter_context(Processes(self._orders, ways, interruption, self._tell))
             self._processes.look = self._look
             ended_by = "signal"

@@ -54,8 +54,10 @@ class PwmOut:
     change it, which the next proof notices.
     """
 
-    def __init__(self, order: PwmOrder, *, root: Path = SYSFS, files: Files | None = None) -> None:
-        """Export and set it.
+    def __init__(
+        self, order: PwmOrder, *, root: Path = SYSFS, files: Files | None = None, adopts: bool = False
+    ) -> None:
+        """Export and set it. `adopts`: also one that is exported already, as a process leaves it that was killed.
 
         Raises ChipNotFound, LineNotFound (no such channel), LineBusy, LinePermission, LineGone, LineError,
         PwmNotProven. Nothing stays exported then.
@@ -66,7 +68,7 @@ class PwmOut:
         self._channel = order.channel
         self._width_ns = order.width_ns
         self._released = False
-        self._export(root, order)
+        self._export(root, order, adopts=adopts)
         try:
             self._set_up(order)
         except BaseException:
@@ -147,7 +149,7 @@ class PwmOut:
             return error
         return None
 
-    def _export(self, root: Path, order: PwmOrder) -> None:
+    def _export(self, root: Path, order: PwmOrder, *, adopts: bool) -> None:
         try:
             channels = int(self._read_at(self._chip / "npwm"))
         except LineGone as error:
@@ -171,6 +173,8 @@ class PwmOut:
         try:
             self._write_at(self._chip / "export", str(order.channel))
         except LineBusy as error:
+            if adopts and self._is_exported():
+                return
             raise LineBusy(
                 f"the PWM output {order.chip}:{order.channel} is busy",
                 hint="a driver has it, or a program exported it; if none uses it any more, write "
@@ -185,7 +189,9 @@ class PwmOut:
         """Off, then period and width in an order the kernel takes, then the polarity, which wants a period and off."""
         found = self.state()
         if found.enabled:  # left on by whoever had it before
-            self._write("enable", "0")
+            for name, text in _OFF:
+                self._write(name, text)
+            found = self.state()
         for name, text in steps_to(found, order.period_ns, order.width_ns):
             self._write(name, text)
         if found.active_low != order.active_low:
@@ -216,6 +222,14 @@ class PwmOut:
     def _abandon(self) -> None:
         self._released = True
         self._unexport()
+
+    def _is_exported(self) -> bool:
+        """By sysfs, rather than held by a driver."""
+        try:
+            self._read("enable")
+        except LineGone:
+            return False
+        return True
 
     def _unexport(self) -> None:
         try:
