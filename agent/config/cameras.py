@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from agent.capture.order import CameraOrder
 from agent.capture.settings import Settings
 from agent.config import kinds
+from agent.config.camera_triggers import CameraWish, read_camera_trigger
 from agent.config.reader import Table, Value
 from agent.units import NS_PER_S
 from agent.v4l2.buffers import PREFERENCE, MemoryKind
@@ -21,12 +22,17 @@ _MEMORY = kinds.choice(*(kind.value for kind in MemoryKind))
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """A camera of the file, the group it is in, and where it stands. `buffers`: as written, None where not."""
+    """A camera of the file, the group it is in, and where it stands. `buffers`: as written, None where not.
+
+    `wish`: its `trigger` as written; None where it runs free. `sound`: nothing is wrong with what could be read.
+    """
 
     order: CameraOrder
     group: str
     value: Value
     buffers: int | None = None
+    wish: CameraWish | None = None
+    sound: bool = True
 
     @property
     def frame_interval_ns(self) -> int | None:
@@ -45,6 +51,7 @@ def read_cameras(value: Value) -> dict[str, Camera]:
 
 
 def _camera(name: str, table: Table) -> Camera:
+    before = len(table.problems)
     buffers = table.scalar("buffers", _BUFFERS, None)
     order = CameraOrder(
         name=name,
@@ -53,7 +60,9 @@ def _camera(name: str, table: Table) -> Camera:
         focus_once=table.scalar("focus", _ONCE, "") == "once",
         usb_reset=table.scalar("usb_reset", kinds.BOOLEAN, default=False),
     )
-    return Camera(order, table.scalar("group", kinds.NAME, name), table.value, buffers)
+    group, trigger = table.scalar("group", kinds.NAME, name), table.take("trigger")
+    wish = None if trigger is None else read_camera_trigger(name, trigger)
+    return Camera(order, group, table.value, buffers, wish, sound=len(table.problems) == before)
 
 
 def _settings(table: Table, buffers: int | None) -> Settings:
