@@ -76,7 +76,7 @@ class CaptureLoop:
         self._overdue_ns = 0
         self.wait_s = 0
         self.units: dict[str, CameraUnit] = {}
-        self.lines = GroupLines(order, self.board, equipment.lines, self._channel, now_ns)
+        self.lines = GroupLines(order, self.board, equipment.lines, self._channel, now_ns, equipment.open_pwm)
         self.plans = Plans(order, self.board, self.units, equipment.quotas, now_ns, self.lines.taker)
         self.scheduler = self.plans.scheduler
         self.units.update((camera.name, self._make_unit(place, camera)) for place, camera in enumerate(order.cameras))

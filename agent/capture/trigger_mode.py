@@ -236,10 +236,12 @@ class SoftwareButton:
         number = _id_of(node.path, entry, CameraIdentity(driver="", card="", controls=slugs), entry.software.control)
         control = next(control for control in controls if control.id == number)
         self._node = node
-        self._batch = Batch([control], {number: entry.software.value})
+        self._values = {number: entry.software.value}
+        self._batch = Batch([control], self._values)
 
     def press(self) -> None:
         """Tell the camera. Raises DeviceError."""
+        self._batch.fill(self._values)
         code = self._batch.issue(self._node, VIDIOC_S_EXT_CTRLS)
         if code:
             raise typed_error(code, VIDIOC_S_EXT_CTRLS.name, self._node.path)
