@@ -88,7 +88,8 @@ class GroupLines:
             if self.trigger is not None:
                 self.trigger.ended(camera.name, entry)
 
-        return Pairing(trigger.budget, words, log, tell, ended, has_strobe=trigger.strobe is not None)
+        has_strobe, readout_ns = trigger.strobe is not None, trigger.readout_ns
+        return Pairing(trigger.budget, words, log, tell, ended, has_strobe=has_strobe, readout_ns=readout_ns)
 
     def taker(self, plan: Plan) -> Taker:
         """What takes the ticks of a plan."""

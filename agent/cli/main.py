@@ -36,11 +36,12 @@ Examples:
 
 \b
 Exit codes:
-  0  done                        5  the camera is busy
-  1  another error               6  the camera or its driver failed
-  2  wrong usage or bad input    7  pictures could not be stored
+  0  done                        6  the camera or its driver failed
+  1  another error               7  pictures could not be stored
+  2  wrong usage or bad input    8  the emergency stop was pressed
   3  no such device, or gone   130  stopped by Ctrl-C
   4  no permission             143  stopped by SIGTERM
+  5  the camera is busy
 
 \b
 Completion for bash (zsh and fish alike):

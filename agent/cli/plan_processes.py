@@ -8,6 +8,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from agent.capture import messages as m
+from agent.capture.board import Head
+from agent.capture.emergency import EmergencyStopLatched
 from agent.capture.life import Ways
 from agent.capture.order import GroupOrder
 from agent.capture.process_messages import ProcessEnded, ProcessHangs, ProcessStarted
@@ -17,12 +19,16 @@ from agent.cli.plan_watch import GroupWatch
 from agent.cli.relayed import relayed
 from agent.clock import monotonic_ns
 from agent.errors import AgentError
-from agent.units import NS_PER_MS
+from agent.units import NS_PER_MS, NS_PER_S
 
 _LOOK_NS = 250 * NS_PER_MS
 """How often the pages are read: the table, the ring of requests, whether plans still run."""
 _DEATHS = 3
 """A capture process that died so often before its cameras were ready is given up."""
+_PRESSED_NS = 10 * NS_PER_S
+"""How long an emergency stop's own account is waited for: STREAMOFF, and all steps of the escalation."""
+_NO_ERRORS = frozenset({"relocked", "undecided", "out_of_budget", "back_in_budget", "works"})
+"""Codes of TriggerTold that the figures account for."""
 
 Tell = Callable[[str, str], None]
 """Takes what happened, and a hint or nothing."""
@@ -41,6 +47,8 @@ class Processes:
         self.look: Callable[[], None] | None = None
         self.ready: set[str] = set()
         """Groups whose cameras stream or are in fault."""
+        self.pressed: dict[str, m.EmergencyStopped] = {}
+        """Groups whose emergency stop was pressed, the first of them first."""
         self._interruption = interruption
         self._tell = tell
         self._deaths: dict[str, int] = {}
@@ -101,10 +109,26 @@ class Processes:
             if name not in self.ready:
                 self._ask_why(name)
         self._settled = True
+        self.require_not_pressed()
         if not any(camera.streams for watch in self.watches.values() for camera in watch.cameras()):
             raise self._nothing_works()
         for words, hint in [(f"camera {camera}: {cause}", hint) for (camera, cause), hint in self._faults.items()]:
             self._tell(words, hint)
+
+    def require_not_pressed(self) -> None:
+        """Raises an error with the code of EmergencyStopLatched when an emergency stop was pressed: the run is over."""
+        latched = [name for name, watch in self.watches.items() if watch.board.words[Head.STOPPED_NS]]
+        if not latched:
+            return
+        # the page knows at once; the event comes when all streams are off
+        until_ns = monotonic_ns() + _PRESSED_NS
+        while not all(name in self.pressed for name in latched) and monotonic_ns() < until_ns:
+            self.wait(until_ns)
+        for group in latched:
+            why = self.pressed[group].why if group in self.pressed else "its process has not told by whom"
+            told = f"the emergency stop of group {group} was pressed: {why}"
+            hint = "release the switch, see that all is safe, and run it again"
+            raise relayed(EmergencyStopLatched.code, told, hint, exit_code=EmergencyStopLatched.exit_code)
 
     # -- ending ---------------------------------------------------------------------------------------------------
 
@@ -185,6 +209,8 @@ class Processes:
                 self.ready.add(group)
             case m.CameraChanged(state="fault"):
                 self._hear_fault(message)
+            case m.EmergencyStopped() | m.TriggerTold():
+                self._hear_lines(group, message)
             case m.Progress():
                 self._tell(message.told, "")
             case ProcessStarted() if message.starts > 1:
@@ -203,6 +229,18 @@ class Processes:
         if self._settled:
             self._tell(words, change.hint)
         self.note(relayed(change.code, words, change.hint))
+
+    def _hear_lines(self, group: str, told: m.EmergencyStopped | m.TriggerTold) -> None:
+        """The emergency stop, or what a ledger or a line has to say; a line that does not work is an error."""
+        if isinstance(told, m.EmergencyStopped):
+            self.pressed.setdefault(group, told)
+            self._tell(f"EMERGENCY STOP of group {group}: {told.why}; all its streams are off", "")
+            return
+        whose = f"camera {told.camera}" if told.camera else f"group {group}"
+        words = f"{whose}: {told.told}"
+        self._tell(words, told.hint)
+        if told.code not in _NO_ERRORS and not self._ending:
+            self.note(relayed(told.code, words, told.hint))
 
     def _hear_end(self, group: str, end: ProcessEnded) -> None:
         if self._ending:

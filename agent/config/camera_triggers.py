@@ -27,6 +27,7 @@ class CameraWish:
     jitter_ns: int | None = None
     window_ns: int | None = None
     wait_ns: int | None = None
+    readout_ns: int | None = None
     strobe: InputOrder | None = None
     strobe_value: Value
 
@@ -49,6 +50,7 @@ def _wish(camera: str, table: Table) -> CameraWish:
         jitter_ns=table.scalar("jitter", kinds.OFFSET, None),
         window_ns=table.scalar("window", kinds.DURATION, None),
         wait_ns=table.scalar("wait", kinds.DURATION, None),
+        readout_ns=table.scalar("readout", kinds.OFFSET, None),
         strobe=None if strobe is None else read_input(strobe, camera),
         strobe_value=strobe or table.value,
     )

@@ -128,7 +128,7 @@ def _trigger(
         check_budget(
             budget,
             exposure_ns=exposure_ns or 0,
-            readout_ns=camera.frame_interval_ns or 0,
+            readout_ns=(camera.frame_interval_ns or 0) if wish.readout_ns is None else wish.readout_ns,
             shortest_ns=pulses.apart_ns,
             frame_interval_ns=camera.frame_interval_ns,
         )
@@ -141,6 +141,7 @@ def _trigger(
         wish=TriggerWish(mode=mode, sensor=wish.sensor, activation=wish.activation),
         entries=modes,
         strobe=wish.strobe,
+        readout_ns=wish.readout_ns or 0,
     )
 
 

@@ -312,7 +312,7 @@ def test_lines_of_simulate_are_those_of_its_chip(cli, file):
     text = text.replace("rig-lines:trigger, active: low", "bench:trigger").replace("rig-lines:s", "bench:strobe-0")
     text = text.replace('"gpiochip0:5", active: low, bias: pull-up', "bench:stop")
     # the second camera's stamps are of the end of its readout
-    text = text.replace("trigger: {}}", "trigger: {delay: 16ms}}")
+    text = text.replace("trigger: {}}", "trigger: {readout: 16ms}}")
     out = cli("plan", "check", file(text), "--trace", "--simulate").out
     assert out.count(": delivered") == 2
     assert "edges seen: 2 of bench:strobe-0" in out

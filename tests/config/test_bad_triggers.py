@@ -135,6 +135,7 @@ def test_a_mode_that_does_not_fit_the_cameras_own_trigger():
     [
         (("window: 200us", "jitter: 1ms"), "smaller than the jitter"),
         (("window: 20ms",), "overlaps that of the next"),
+        (("wait: 25ms", "readout: 30ms"), "calls good frames missed"),
         (("wait: 41ms", "delay: 2ms"), "calls good frames missed"),
         (("wait: 100s",), "pulses may be open"),
     ],

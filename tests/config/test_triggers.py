@@ -67,6 +67,7 @@ def test_a_whole_budget():
     found = camera_trigger(own=own)
     assert found.wish == TriggerWish(mode=TriggerMode.EXTERNAL_LEVEL, sensor="imx296", activation=Activation.FALLING)
     assert found.budget == Budget(delay_ns=12_800, jitter_ns=300, window_ns=5 * NS_PER_MS, wait_ns=100 * NS_PER_MS)
+    assert (found.readout_ns, camera_trigger(own="{readout: 16ms}").readout_ns) == (0, 16 * NS_PER_MS)
     assert found.strobe == InputOrder(line=LineRef("bench", "s"), consumer="camera-agent top", falling=False)
 
 
