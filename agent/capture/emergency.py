@@ -19,6 +19,7 @@ class EmergencyStopLatched(StateError):
     """The emergency stop was pressed and not released: no stream may be started."""
 
     code = "emergency_stop"
+    exit_code = 8
 
 
 class Pressed(NamedTuple):

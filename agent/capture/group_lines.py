@@ -13,6 +13,7 @@ from agent.capture.emergency import EmergencyStop, Pressed
 from agent.capture.group_trigger import GroupTrigger
 from agent.capture.order import CameraOrder, GroupOrder
 from agent.capture.pairing import Log, Pairing
+from agent.capture.pwm_output import OpenPwm
 from agent.capture.takers import SetTaker, Taker, TriggeredTaker
 from agent.capture.unit import CameraUnit
 from agent.clock import ReadClock
@@ -21,14 +22,24 @@ from agent.schedule.plan import Plan
 from agent.schedule.ring import Ring
 from agent.shared import FENCE
 from agent.trigger.lines import Lines
+from agent.trigger.pwm import PwmOut
 from agent.trigger.verdicts import Entry
 
 
 class GroupLines:
     """Owned by the loop. A group without lines has one of these as well, which never has anything to do."""
 
-    def __init__(self, order: GroupOrder, board: Board, lines: Lines, channel: Channel, now_ns: ReadClock) -> None:
+    def __init__(
+        self,
+        order: GroupOrder,
+        board: Board,
+        lines: Lines,
+        channel: Channel,
+        now_ns: ReadClock,
+        open_pwm: OpenPwm = PwmOut,
+    ) -> None:
         """Nothing is opened before the first `check`."""
+        self._open_pwm = open_pwm
         self._order, self._board, self._lines = order, board, lines
         self._channel, self._now_ns = channel, now_ns
         self._ring = Ring(board.pulses, FENCE)
@@ -54,6 +65,7 @@ class GroupLines:
                 on_pulse=on_pulse,
                 tell=self._teller("", "its trigger works again"),
                 now_ns=self._now_ns,
+                open_pwm=self._open_pwm,
             )
         for unit in units.values():
             order = unit.order.trigger.strobe if unit.order.trigger is not None else None
@@ -77,7 +89,8 @@ class GroupLines:
             if self.trigger is not None:
                 self.trigger.ended(camera.name, entry)
 
-        return Pairing(trigger.budget, words, log, tell, ended, has_strobe=trigger.strobe is not None)
+        has_strobe, readout_ns = trigger.strobe is not None, trigger.readout_ns
+        return Pairing(trigger.budget, words, log, tell, ended, has_strobe=has_strobe, readout_ns=readout_ns)
 
     def taker(self, plan: Plan) -> Taker:
         """What takes the ticks of a plan."""

@@ -8,7 +8,7 @@ from agent.capture.board import Head
 from agent.capture.edge_input import EdgeInput
 from agent.capture.firing import Firing, Output
 from agent.capture.outputs import Fired, LineOutput, SoftwareOutput, TriggerNotIdle
-from agent.capture.pwm_output import PwmOutput
+from agent.capture.pwm_output import OpenPwm, PwmOutput
 from agent.capture.trigger_order import TriggerKind, TriggerOrder
 from agent.capture.unit import CameraUnit
 from agent.clock import ReadClock
@@ -43,8 +43,10 @@ class GroupTrigger:
         on_pulse: Callable[[int], None],
         tell: TellFault,
         now_ns: ReadClock,
+        open_pwm: OpenPwm,
     ) -> None:
         """Nothing is opened before `check`."""
+        self._open_pwm = open_pwm
         self._order, self._lines, self._units, self._words = order, lines, units, words
         self._on_pulse, self._tell, self._now_ns = on_pulse, tell, now_ns
         self.fault: AgentError | None = None
@@ -164,7 +166,7 @@ class GroupTrigger:
             elif order.kind is TriggerKind.SOFTWARE and self._output is None:
                 self._output = SoftwareOutput(self._units, self._told_camera, lambda _, error: self._broke(error))
             elif order.kind is TriggerKind.PWM and self._pwm is None and order.pwm is not None:
-                self._pwm = PwmOutput(order.pwm, self._now_ns, predicts=order.input is None)
+                self._pwm = PwmOutput(order.pwm, self._now_ns, self._open_pwm, predicts=order.input is None)
         except AgentError as error:
             self._broke(error)
             return

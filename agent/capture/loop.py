@@ -78,7 +78,7 @@ class CaptureLoop:
         self._overdue_ns = 0
         self.wait_s = 0
         self.units: dict[str, CameraUnit] = {}
-        self.lines = GroupLines(order, self.board, equipment.lines, self._channel, now_ns)
+        self.lines = GroupLines(order, self.board, equipment.lines, self._channel, now_ns, equipment.open_pwm)
         self.plans = Plans(order, self.board, self.units, equipment.quotas, now_ns, self.lines.taker)
         self.scheduler, self._fire = self.plans.scheduler, self.plans.fire
         self._telling = Telling(self._channel, self.units, self.plans, publisher, now_ns)

@@ -53,11 +53,14 @@ class Pairing:
         ended: Callable[[Entry], None],
         *,
         has_strobe: bool,
+        readout_ns: int = 0,
     ) -> None:
         """`ended` gets what the ledger brought to an end, before anybody acts on it.
 
-        `has_strobe`: delays are measured on the camera's strobe line, not by the stamps of its frames.
+        `has_strobe`: delays are measured on the camera's strobe line, not by the stamps of its frames. `readout_ns`:
+        from the end of an exposure to the stamp of its frame, where the driver stamps the end of the frame.
         """
+        self._readout_ns = readout_ns
         self.unanswered = 0
         self._budget, self._words, self._log, self._tell = budget, words, log, tell
         self._ended, self._has_strobe = ended, has_strobe
@@ -88,8 +91,9 @@ class Pairing:
 
     def frame(self, frame: Frame, started: Started) -> tuple[int | None, Sequence[int]]:
         """A good frame came: the pulse that it is surely of, or None; and the pulses that ended without one."""
+        began_ns = started.at_ns - (self._readout_ns if frame.timestamp_source == "eof" else 0)
         told = self._ledger.frame(
-            frame.sequence, started.at_ns, started.uncertainty_ns, frame.dequeued_ns, frame.lost_before
+            frame.sequence, began_ns, started.uncertainty_ns, frame.dequeued_ns, frame.lost_before
         )
         own = told.entries[0]
         return (own.pulse if own.end is End.MATCHED else None), self._settle(told)

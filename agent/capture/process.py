@@ -18,6 +18,7 @@ from agent.capture.channel import Channel, ChannelFull, attach
 from agent.capture.child import Inherited
 from agent.capture.inbox import Inbox
 from agent.capture.process_messages import Assignment, Failed
+from agent.capture.pwm_output import OpenPwm
 from agent.capture.quota_page import open_quotas
 from agent.capture.quotas import Quotas
 from agent.clock import monotonic_ns
@@ -25,6 +26,7 @@ from agent.errors import AgentError, InputError
 from agent.kernel import Kernel
 from agent.shared import Page
 from agent.trigger.lines import Lines
+from agent.trigger.pwm import PwmOut
 from agent.units import NS_PER_MS, NS_PER_S
 
 EX_SOFTWARE = 70
@@ -46,7 +48,7 @@ class Loop(Protocol):
 
 
 class Equipment(NamedTuple):
-    """What a loop is built from."""
+    """What a loop is built from. `open_pwm`: takes a PWM channel, this machine's if nothing else is said."""
 
     kernel: Kernel
     assignment: Assignment
@@ -55,6 +57,7 @@ class Equipment(NamedTuple):
     board: Board
     quotas: Quotas
     lines: Lines
+    open_pwm: OpenPwm = PwmOut
 
 
 MakeLoop = Callable[[Equipment], Loop]

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from agent.clock import ReadClock
-from agent.trigger.pwm import PwmOut
 from agent.trigger.pwm_order import PwmOrder
+
+
+class Pwm(Protocol):
+    """A PWM channel that is taken, and off: `agent.trigger.pwm.PwmOut`, or a simulated one."""
+
+    def start(self) -> object:
+        """Switch it on. Raises LineError, PwmNotProven."""
+        ...
+
+    def stop(self) -> object:
+        """Switch it off, inactive. Raises LineError, PwmNotProven."""
+        ...
+
+    def release(self) -> None:
+        """Off, let go; idempotent."""
+        ...
+
+
+OpenPwm = Callable[[PwmOrder], Pwm]
+"""Takes a channel. Raises LineError, PwmNotProven."""
 
 
 class PwmOutput:
@@ -16,10 +36,10 @@ class PwmOutput:
     output was switched on, which is `uncertainty_ns` either way; the hardware's own clock may drift from ours besides.
     """
 
-    def __init__(self, order: PwmOrder, now_ns: ReadClock, *, predicts: bool) -> None:
+    def __init__(self, order: PwmOrder, now_ns: ReadClock, open_pwm: OpenPwm, *, predicts: bool) -> None:
         """Take the channel, off. Raises LineError, PwmNotProven."""
         self.uncertainty_ns = 0
-        self._pwm = PwmOut(order)
+        self._pwm = open_pwm(order)
         self._period_ns, self._now_ns, self._predicts = order.period_ns, now_ns, predicts
         self._start_ns: int | None = None
         self._number = 0

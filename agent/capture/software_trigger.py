@@ -31,10 +31,12 @@ class SoftwareTrigger:
             )
         control = query(node, found)
         self._node, self._now_ns = node, now_ns
-        self._batch = Batch([control], {control.id: software.value})
+        self._values = {control.id: software.value}
+        self._batch = Batch([control], self._values)
 
     def fire(self) -> Written:
         """Press it; the clock before and after: the pulse lies between. Raises DeviceError, DeviceGone."""
+        self._batch.fill(self._values)
         before_ns = self._now_ns()
         code = self._batch.issue(self._node, VIDIOC_S_EXT_CTRLS)
         after_ns = self._now_ns()

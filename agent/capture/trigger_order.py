@@ -86,9 +86,11 @@ class CameraTrigger:
     `budget`: when the frame of a pulse is expected. `wish`: the mode it is put into, proven before the stream starts,
     and put back as it was found at the end. `entries`: how cameras are triggered that are not known here, tried first.
     `strobe`: an input of ours that its own strobe output is wired to, active while it exposes (mission row E5).
+    `readout_ns`: from the end of an exposure to the stamp of its frame, where the driver stamps the end of the frame.
     """
 
     budget: Budget
     wish: TriggerWish
     entries: tuple[TriggerEntry, ...] = ()
     strobe: InputOrder | None = None
+    readout_ns: int = 0

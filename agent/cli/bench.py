@@ -11,19 +11,26 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from agent.clock import ReadClock
 from agent.kernel import Kernel, LinuxKernel
 from agent.kernel import Mapping as Memory
-from agent.trigger.lines import Lines
+from agent.trigger.lines import ChipInfo, InputLine, InputOrder, LineInfo, LineRef, Lines, OutputLine, OutputOrder
 
 if TYPE_CHECKING:
+    from agent.capture.order import GroupOrder
+    from agent.capture.pwm_output import OpenPwm, Pwm
     from agent.discovery.camera import Camera
     from agent.simulation.camera import SimulatedCamera
     from agent.simulation.kernel import SimulatedKernel
+    from agent.simulation.line_level import OnLevel
+    from agent.simulation.lines import SimulatedLines
+    from agent.simulation.pwm import SimulatedPwm
+    from agent.trigger.pwm_order import PwmOrder
 
 
 class Machine(NamedTuple):
-    """What a capture process works on: the kernel's cameras, and the lines of its GPIO chips."""
+    """What a capture process works on: the kernel's cameras, the lines of its GPIO chips, its PWM channels."""
 
     kernel: Kernel
     lines: Lines
+    open_pwm: OpenPwm
 
 
 KernelChoice = Callable[[bool], AbstractContextManager[Kernel]]
@@ -57,14 +64,22 @@ def open_machine(simulate: bool) -> Iterator[Machine]:
     """This machine's cameras and lines; with `simulate` two cameras that are not there, and a chip wired to them."""
     if not simulate:
         from agent.trigger.gpio import GpioLines
+        from agent.trigger.pwm import PwmOut
 
-        yield Machine(LinuxKernel(), GpioLines())
+        yield Machine(LinuxKernel(), GpioLines(), PwmOut)
         return
     from agent.simulation.bench import simulated_kernel
-    from agent.simulation.wired import wired_lines
+    from agent.simulation.wired import firing, wired_lines
 
     with simulated_kernel() as kernel, wired_lines(kernel) as lines:
-        yield Machine(kernel, lines)
+        everywhere = firing(kernel, range(len(kernel.cameras)))
+        yield Machine(kernel, lines, lambda order: _simulated_pwm(kernel, order, [everywhere]))
+
+
+def _simulated_pwm(kernel: SimulatedKernel, order: PwmOrder, listeners: Sequence[OnLevel]) -> SimulatedPwm:
+    from agent.simulation.pwm import SimulatedPwm
+
+    return SimulatedPwm(order.period_ns, order.width_ns, kernel.clock, kernel.deadlines, listeners)
 
 
 @contextmanager
@@ -143,7 +158,11 @@ class SteppedCameras(Protocol):
 
     @property
     def lines(self) -> Lines:
-        """The lines they are wired to."""
+        """The lines they are wired to, under the names that the file has."""
+        ...
+
+    def open_pwm(self, group: GroupOrder, order: PwmOrder) -> Pwm:
+        """A PWM channel that fires the triggered cameras of a group, and is seen on its input where it has one."""
         ...
 
     @property
@@ -152,7 +171,7 @@ class SteppedCameras(Protocol):
         ...
 
     def next_frame_ns(self) -> int | None:
-        """When the next frame of any of them is finished; None while none streams."""
+        """When the next frame of any of them is finished, or a PWM has an edge; None while nothing is to come."""
         ...
 
     def advance_to(self, instant_ns: int) -> None:
@@ -161,8 +180,11 @@ class SteppedCameras(Protocol):
 
 
 @contextmanager
-def open_stepped(paths: Sequence[str], like: str | None) -> Iterator[SteppedCameras]:
-    """A camera at each of `paths`, all of one of `LIKENESSES`; with None the cameras of `--simulate` as they are."""
+def open_stepped(paths: Sequence[str], like: str | None, groups: Sequence[GroupOrder] = ()) -> Iterator[SteppedCameras]:
+    """A camera at each of `paths`, all of one of `LIKENESSES`; with None the cameras of `--simulate` as they are.
+
+    `groups`: whose lines there are, under the names of the file; with None as `like`, the lines of `--simulate`.
+    """
     from agent.simulation.bench import sensor_profile, simulated_kernel, uvc_profile
     from agent.simulation.clock import ManualClock
     from agent.simulation.kernel import SimulatedKernel
@@ -171,30 +193,123 @@ def open_stepped(paths: Sequence[str], like: str | None) -> Iterator[SteppedCame
     clock = ManualClock()
     if like is None:
         with simulated_kernel(clock=clock) as kernel, wired_lines(kernel) as lines:
-            yield _Stepped(kernel, kernel, lines)
+            yield _Stepped(kernel, kernel, lines, SIMULATED, None)
         return
     make = {"uvc": uvc_profile, "sensor": sensor_profile}[like]
     profiles = [make(chr(ord("A") + place % 26), place + 1) for place in range(len(paths))]
-    with SimulatedKernel(profiles, clock=clock) as kernel, wired_lines(kernel) as lines:
+    names = _LineNames(groups)
+    with SimulatedKernel(profiles, clock=clock) as kernel, names.wired(kernel, paths) as lines:
         nodes = {path: camera.path for path, camera in zip(paths, kernel.cameras, strict=True)}
-        yield _Stepped(kernel, _Renamed(kernel, nodes), lines)
+        yield _Stepped(kernel, _Renamed(kernel, nodes), _RenamedLines(lines, names), paths, names)
 
 
 class _Stepped:
     """`SteppedCameras` of a simulated kernel with a `ManualClock`."""
 
-    def __init__(self, simulated: SimulatedKernel, kernel: Kernel, lines: Lines) -> None:
-        self._simulated = simulated
+    def __init__(
+        self,
+        simulated: SimulatedKernel,
+        kernel: Kernel,
+        lines: Lines,
+        paths: Sequence[str],
+        names: _LineNames | None,
+    ) -> None:
+        self._simulated, self._paths, self._names = simulated, paths, names
+        self._pwms: list[SimulatedPwm] = []
         self.kernel, self.lines = kernel, lines
         self.now_ns: ReadClock = simulated.clock.now_ns
 
+    def open_pwm(self, group: GroupOrder, order: PwmOrder) -> Pwm:
+        from agent.simulation.wired import firing
+
+        listeners = [firing(self._simulated, _places(group, self._paths))]
+        seen = group.trigger.input if group.trigger is not None else None
+        if seen is not None and self._names is not None:
+            listeners.append(self._names.pulling(seen))
+        pwm = _simulated_pwm(self._simulated, order, listeners)
+        self._pwms.append(pwm)
+        return pwm
+
     def next_frame_ns(self) -> int | None:
         streams = (camera.stream for camera in self._simulated.cameras)
-        frames = (stream.next_frame_ns for stream in streams if stream is not None)
-        return min((at_ns for at_ns in frames if at_ns is not None), default=None)
+        instants = [stream.next_frame_ns for stream in streams if stream is not None]
+        instants += [pwm.next_ns for pwm in self._pwms]
+        return min((at_ns for at_ns in instants if at_ns is not None), default=None)
 
     def advance_to(self, instant_ns: int) -> None:
         self._simulated.advance(max(instant_ns - self.now_ns(), 0))
+
+
+def _places(group: GroupOrder, paths: Sequence[str]) -> tuple[int, ...]:
+    """The triggered cameras of a group among `paths`."""
+    return tuple(paths.index(camera.path) for camera in group.cameras if camera.trigger and camera.path in paths)
+
+
+class _LineNames:
+    """The lines of a file, each as a line of one simulated chip."""
+
+    def __init__(self, groups: Sequence[GroupOrder]) -> None:
+        self._groups = groups
+        self._names: dict[LineRef, str] = {}
+        self._lines: SimulatedLines | None = None
+
+    def wired(self, kernel: SimulatedKernel, paths: Sequence[str]) -> SimulatedLines:
+        """Outputs to their cameras, strobes from theirs; nobody is at the other end of inputs."""
+        from agent.simulation.wired import Wire, lines_as
+
+        outputs, strobes, inputs = [], [], []
+        for group in self._groups:
+            trigger, stop = group.trigger, group.emergency_stop
+            if trigger is not None and trigger.output is not None:
+                cameras = _places(group, paths)
+                outputs.append(Wire(self._name(trigger.output.line), cameras, trigger.output.active_low))
+            seen = [trigger.input if trigger is not None else None, stop.input if stop is not None else None]
+            inputs += [Wire(self._name(order.line), (), order.active_low) for order in seen if order is not None]
+            for camera in group.cameras:
+                strobe = camera.trigger.strobe if camera.trigger is not None else None
+                if strobe is not None:
+                    cameras = (paths.index(camera.path),)
+                    strobes.append(Wire(self._name(strobe.line), cameras, strobe.active_low))
+        self._lines = lines_as(kernel, outputs=outputs, strobes=strobes, inputs=inputs)
+        return self._lines
+
+    def simulated(self, line: LineRef) -> LineRef:
+        """The simulated line that stands for one of the file."""
+        from agent.simulation.wired import CHIP
+
+        return LineRef(CHIP, self._names.get(line, str(line).replace(":", "_")))
+
+    def pulling(self, order: InputOrder) -> OnLevel:
+        """What gives an input the levels of a PWM."""
+
+        def pull(active: bool, _at_ns: int) -> None:
+            if self._lines is not None:
+                self._lines.pull(self.simulated(order.line), active != order.active_low)
+
+        return pull
+
+    def _name(self, line: LineRef) -> str:
+        return self._names.setdefault(line, f"line-{len(self._names)}")
+
+
+class _RenamedLines:
+    """Simulated lines under the names of the file, whatever machine it is written for."""
+
+    def __init__(self, lines: Lines, names: _LineNames) -> None:
+        self._lines, self._names = lines, names
+
+    def chips(self) -> Sequence[ChipInfo]:
+        return self._lines.chips()
+
+    def lines(self, chip: str) -> Sequence[LineInfo]:
+        return self._lines.lines(chip)
+
+    def open_output(self, order: OutputOrder) -> OutputLine:
+        return self._lines.open_output(replace(order, line=self._names.simulated(order.line)))
+
+    def open_input(self, order: InputOrder) -> InputLine:
+        # without its bias: whoever is wired to it holds it inactive
+        return self._lines.open_input(replace(order, line=self._names.simulated(order.line), bias=None))
 
 
 class _Renamed:

@@ -7,7 +7,7 @@ done at once; its outcome still comes through the doorbell, as in a capture proc
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +22,7 @@ from agent.capture.order import GroupOrder, PlanOrder
 from agent.capture.process import Equipment
 from agent.capture.process_messages import Assignment
 from agent.capture.publish import NoPublisher, Returned
+from agent.capture.pwm_output import OpenPwm, Pwm
 from agent.capture.quota_page import QuotaPage, open_quotas
 from agent.capture.tick_log import TickRecord, unpack
 from agent.cli.bench import SteppedCameras
@@ -33,6 +34,9 @@ from agent.schedule.account import Account, State
 from agent.schedule.ring import RingReader
 from agent.shared import Page
 from agent.trigger.lines import Lines
+from agent.trigger.pwm_order import PwmOrder
+from agent.trigger.trace import LineCall, TracingLines
+from agent.units import format_duration
 from agent.v4l2.trace import Call, TracingKernel
 
 MOST_FRAMES = 20_000
@@ -41,7 +45,10 @@ _FRAME_CALLS = frozenset({"VIDIOC_DQBUF", "VIDIOC_QBUF"})
 
 @dataclass(slots=True)
 class Entry:
-    """One line of the trace: a call, or a tick that ended (`call` None). `idle`: for a frame that no tick wanted."""
+    """One line of the trace: a call, a line of the file, a tick that ended, or what was told (`told`).
+
+    `camera`: or the group. `idle`: for a frame that no tick wanted.
+    """
 
     at_ns: int
     camera: str
@@ -49,6 +56,8 @@ class Entry:
     tick: TickRecord | None = None
     plan: str = ""
     idle: bool = False
+    line: LineCall | None = None
+    told: str = ""
 
 
 class AtOnce:
@@ -84,7 +93,13 @@ class _Group:
     """One capture process without the process."""
 
     def __init__(
-        self, kernel: Kernel, lines: Lines, order: GroupOrder, quotas: QuotaPage, now_ns: Callable[[], int]
+        self,
+        kernel: Kernel,
+        lines: Lines,
+        open_pwm: OpenPwm,
+        order: GroupOrder,
+        quotas: QuotaPage,
+        now_ns: Callable[[], int],
     ) -> None:
         with ExitStack() as resources:
             page = resources.enter_context(
@@ -100,7 +115,7 @@ class _Group:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             assignment = Assignment(order=order, quota_base=quotas.bases[order.name])
             allowed = open_quotas(quotas.page.fd, assignment, resources)
-            equipment = Equipment(kernel, assignment, inbox, channel, self.board, allowed, lines)
+            equipment = Equipment(kernel, assignment, inbox, channel, self.board, allowed, lines, open_pwm)
             self.loop = CaptureLoop(equipment, _StoresAtOnce(), make_helper=AtOnce, now_ns=now_ns)
             resources.callback(self.loop.release)
             self.order = order
@@ -143,6 +158,43 @@ class _Group:
         self._resources.close()
 
 
+class _TellingPwm:
+    """A PWM channel, with what is done to it told."""
+
+    def __init__(self, pwm: Pwm, order: PwmOrder, tell: Callable[[str], None]) -> None:
+        self._pwm, self._order, self._tell = pwm, order, tell
+        self._on = False
+
+    def start(self) -> None:
+        order = self._order
+        every, width = format_duration(order.period_ns), format_duration(order.width_ns)
+        self._tell(f"pwm {order.chip}:{order.channel} on: {width} of every {every}")
+        self._on = True
+        self._pwm.start()
+
+    def stop(self) -> None:
+        if self._on:
+            self._on = False
+            self._tell(f"pwm {self._order.chip}:{self._order.channel} off")
+            self._pwm.stop()
+
+    def release(self) -> None:
+        self.stop()
+
+
+def _holders(groups: Sequence[GroupOrder]) -> Iterator[tuple[str, str]]:
+    """Whose each line is: a strobe its camera's, all others their group's."""
+    for group in groups:
+        trigger, stop = group.trigger, group.emergency_stop
+        orders = [trigger.output, trigger.input] if trigger is not None else []
+        for order in (*orders, stop.input if stop is not None else None):
+            if order is not None:
+                yield str(order.line), group.name
+        for camera in group.cameras:
+            if camera.trigger is not None and camera.trigger.strobe is not None:
+                yield str(camera.trigger.strobe.line), camera.name
+
+
 class DryRun:
     """The file's groups side by side on one stepped clock. A context manager; leaving it closes the cameras."""
 
@@ -157,13 +209,15 @@ class DryRun:
         self._most_frames = most_frames
         self._names = {camera.path: camera.name for group in file.groups for camera in group.cameras}
         self._turn_began = 0
+        self._holders = dict(_holders(file.groups))
         kernel = TracingKernel(cameras.kernel, self._on_call, cameras.now_ns)
+        lines = TracingLines(cameras.lines, self._on_line, cameras.now_ns)
         with ExitStack() as resources:
             quotas = QuotaPage(file.groups, self.start_ns)
             resources.callback(quotas.release)
             self._groups: list[_Group] = []
             for order in file.groups:
-                group = _Group(kernel, cameras.lines, order, quotas, cameras.now_ns)
+                group = _Group(kernel, lines, self._pwm_of(order), order, quotas, cameras.now_ns)
                 resources.callback(group.release)
                 self._groups.append(group)
             self._resources = resources.pop_all()
@@ -202,7 +256,10 @@ class DryRun:
         """Let time pass until so many ticks have ended, no plan has one to come, or too many frames went by."""
         while self._ended() < ticks and self.complete and self._any_active():
             instants = [group.next_ns() for group in self._groups] + [self._cameras.next_frame_ns()]
-            self._cameras.advance_to(min(ns for ns in instants if ns is not None))
+            next_ns = min((ns for ns in instants if ns is not None), default=None)
+            if next_ns is None:
+                return
+            self._cameras.advance_to(next_ns)
             self._settle()
 
     def stop(self) -> None:
@@ -249,6 +306,20 @@ class DryRun:
     def _on_call(self, call: Call) -> None:
         self.frames += call.name == "VIDIOC_DQBUF" and not call.error
         self.entries.append(Entry(call.at_ns, self._names.get(call.device, call.device), call))
+
+    def _on_line(self, call: LineCall) -> None:
+        self.entries.append(Entry(call.at_ns, self._holders.get(call.line, ""), None, line=call))
+
+    def _pwm_of(self, group: GroupOrder) -> OpenPwm:
+        """A channel that tells when it is switched."""
+
+        def open_pwm(order: PwmOrder) -> Pwm:
+            return _TellingPwm(self._cameras.open_pwm(group, order), order, lambda told: self._note(group.name, told))
+
+        return open_pwm
+
+    def _note(self, holder: str, told: str) -> None:
+        self.entries.append(Entry(self._cameras.now_ns(), holder, None, told=told))
 
     def _accounts(self) -> list[Account]:
         return [Account.read(group.board.plans, slot) for group in self._groups for slot in group.plans]

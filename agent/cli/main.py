@@ -38,12 +38,12 @@ Examples:
 
 \b
 Exit codes:
-  0  done                        5  the camera is busy
-  1  another error               6  the camera or its driver failed
-  2  wrong usage or bad input    7  pictures could not be stored
-  3  no such device, or gone     9  a trigger failed its self-test
-  4  no permission             130  stopped by Ctrl-C
-                               143  stopped by SIGTERM
+  0  done                          6  the camera or its driver failed
+  1  another error                 7  pictures could not be stored
+  2  wrong usage or bad input      8  the emergency stop was pressed
+  3  no such device, or gone       9  a trigger failed its self-test
+  4  no permission               130  stopped by Ctrl-C
+  5  the camera is busy          143  stopped by SIGTERM
 
 \b
 Completion for bash (zsh and fish alike):

@@ -43,6 +43,7 @@ Examples:
   camera-agent plan run plans.yaml
   camera-agent plan run plans.yaml --simulate --for 10s
   camera-agent plan run plans.yaml --for 1h --json --plot lateness.svg
+  camera-agent plan run plans.yaml --ledger pulses.jsonl
   camera-agent plan run plans.yaml --ticks ticks.jsonl --sample every=100,slower=5ms,failures
 
 \b
@@ -50,8 +51,8 @@ Ctrl-C (or SIGTERM, SIGHUP) cancels all plans and stops all streams, and says ho
 a second one ends the capture processes at once, which stops the streams too.
 
 \b
-Exit codes: 0 all went well; 129, 130, 143 after SIGHUP, Ctrl-C, SIGTERM; else that of the first error
-(`camera-agent --help` lists them).
+Exit codes: 0 all went well; 8 an emergency stop was pressed; 129, 130, 143 after SIGHUP, Ctrl-C, SIGTERM;
+else that of the first error (`camera-agent --help` lists them).
 """
 _FILE = click.Path(path_type=Path)
 
@@ -93,6 +94,9 @@ def _parse_sample(context: click.Context, parameter: click.Parameter, text: str 
     callback=_parse_sample,
     help="Which requests go into --ticks: every=N, slower=TIME, failures, joined by commas.  [default: all]",
 )
+@click.option(
+    "--ledger", type=_FILE, metavar="FILE.jsonl", help="Write a JSON line for each pulse and frame that ended."
+)
 @simulate_option
 @json_option
 def run(
@@ -103,6 +107,7 @@ def run(
     plot: Path | None,
     ticks: Path | None,
     sample: Sample | None,
+    ledger: Path | None,
     simulate: bool,
     as_json: bool,
 ) -> None:
@@ -114,6 +119,10 @@ def run(
 
     A line of --ticks has the request's trace id, plan, number, the instants it was due, fired and ended (nanoseconds
     of CLOCK_MONOTONIC), its outcome, frames, the driver's number of the last one, and the time its encoding took.
+
+    A line of --ledger is a pulse of a trigger, a frame of a triggered camera, or a pair of them, and how it ended:
+    matched, missed, late, spurious or ambiguous; why, when the pulse was, when the exposure began, and its residual:
+    that instant less the expected one.
     """
     from agent.cli.plan_live import Screen
     from agent.cli.plan_plot import check_plot_path
@@ -133,6 +142,7 @@ def run(
         plot=plot,
         ticks=ticks,
         sample=sample or ALL,
+        ledger=ledger,
     )
     with Screen(quiet=as_json) as screen:
         carried = PlanRun(wishes, screen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from rich.console import RenderableType
 
@@ -18,6 +19,7 @@ from agent.cli.plan_reading import (
     read_cameras,
     read_plans,
 )
+from agent.cli.plan_triggers import edges_text, group_facts, group_rows
 from agent.cli.show import heading, line, pairs, print_all, print_json, table
 from agent.config.plan_file import PlanFile
 from agent.schedule.quota import Limit
@@ -37,6 +39,10 @@ def print_check(file: PlanFile, now: Now) -> None:
         parts += [heading(_title(reading)), pairs(_lines(reading, quotas, now), indent=2)]
     if len(readings) > _SHOWN:
         parts.append(line(f"and {len(readings) - _SHOWN:,} more kinds of plans; --json has them all"))
+    for group in file.groups:
+        rows = list(group_rows(group))
+        if rows:
+            parts += [heading(f"group {group.name}"), pairs(rows, indent=2)]
     parts += [line(""), _load_table(cameras), line(""), line(_load_text(readings, cameras, quotas))]
     parts.append(line(_output_text(file)))
     print_all(*parts)
@@ -52,6 +58,7 @@ def print_check_json(file: PlanFile, now: Now) -> None:
         "output": None if file.output is None else str(file.output),
         "file_type": file.file_type,
         "plans": [_facts(reading, quotas, now) for reading in readings],
+        "groups": [group_facts(group) for group in file.groups],
         "cameras": [_camera_facts(load) for load in read_cameras(file, readings)],
         "load": {
             "plans": sum(len(reading.orders) for reading in readings),
@@ -69,17 +76,20 @@ def _title(reading: Reading) -> str:
     told = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}, {len(names):,} plans alike"
     plan = reading.plan
     often = "once" if plan.period_ns is None else f"every {format_duration(plan.period_ns)}"
+    if plan.on_edge is not None:
+        often = f"at {edges_text(plan.on_edge)}"
     if len(names) > 1 and plan.period_ns is not None:
         often += f" each, {rate_text(reading.per_s)} together"
     frames = "" if plan.burst == 1 else f", {plan.burst} frames a tick"
-    return f"{told}: {often} on camera {plan.camera}{frames}"
+    of = f"on group {plan.camera}, a frame of each camera" if reading.of_group else f"on camera {plan.camera}"
+    return f"{told}: {often} {of}{frames}"
 
 
 def _lines(reading: Reading, quotas: Mapping[str, Limit], now: Now) -> list[tuple[str, str]]:
     plan, order = reading.plan, reading.orders[0]
     rows = [
-        ("next", _instants_text(reading, now)),
-        ("ticks", f"{reading.hour.text} in the next hour, {reading.day.text} in the next day"),
+        ("next", "as edges come" if plan.on_edge is not None else _instants_text(reading, now)),
+        ("ticks", _ticks_text(reading)),
         ("limited by", "; ".join(limits_of(reading, quotas)) or "nothing"),
         ("while busy", f"a tick {busy_text(plan)}"),
     ]
@@ -89,6 +99,12 @@ def _lines(reading: Reading, quotas: Mapping[str, Limit], now: Now) -> list[tupl
         rows.append(("client", plan.client))
     rows.append(("pictures", "stored" if order.store else "counted, not stored"))
     return rows
+
+
+def _ticks_text(reading: Reading) -> str:
+    if reading.plan.on_edge is not None:
+        return "as many as edges come"
+    return f"{reading.hour.text} in the next hour, {reading.day.text} in the next day"
 
 
 def _instants_text(reading: Reading, now: Now) -> str:
@@ -152,9 +168,11 @@ def _facts(reading: Reading, quotas: Mapping[str, Limit], now: Now) -> dict[str,
     return {
         "names": names if len(names) <= _SHOWN else [names[0], names[-1]],
         "count": len(names),
-        "camera": plan.camera,
+        "camera": None if reading.of_group else plan.camera,
+        "group": plan.camera if reading.of_group else None,
+        "on_edge": None if plan.on_edge is None else asdict(plan.on_edge),
         "every_ns": plan.period_ns,
-        "ticks": plan.count if plan.period_ns is not None else 1,
+        "ticks": plan.count if plan.period_ns is not None or plan.on_edge is not None else 1,
         "burst": plan.burst,
         "next_ns": [instant_ns - now.monotonic_ns for instant_ns in reading.next_ns],
         "next": [now.local(instant_ns).isoformat() for instant_ns in reading.next_ns],

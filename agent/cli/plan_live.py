@@ -14,6 +14,8 @@ from rich.text import Text
 
 from agent.cli.figures import short_duration
 from agent.cli.options import printable
+from agent.cli.plan_trigger_tables import group_texts, trigger_table
+from agent.cli.plan_trigger_watch import GroupPulses
 from agent.cli.plan_watch import Accounts, CameraFigures
 from agent.cli.show import table
 from agent.schedule.account import Account, State
@@ -33,6 +35,7 @@ class Moment:
     cameras: Sequence[CameraFigures]
     plans: Accounts
     lateness: Histogram
+    triggers: Sequence[GroupPulses] = ()
 
 
 class Screen:
@@ -64,7 +67,8 @@ class Screen:
     def show(self, moment: Moment) -> None:
         """The table as it is now."""
         if self._live is not None:
-            rows = max(self._live.console.size.height - _ROOM - len(moment.cameras), 3)
+            ledger = sum(len(group.cameras) + 3 for group in moment.triggers)
+            rows = max(self._live.console.size.height - _ROOM - len(moment.cameras) - ledger, 3)
             self._live.update(_render(moment, rows), refresh=True)
 
     def tell(self, words: str, hint: str = "") -> None:
@@ -152,6 +156,10 @@ def _render(moment: Moment, rows: int) -> RenderableType:
     elif moment.ran_ns < 0:
         told = f"the plans start in {-moment.ran_ns / NS_PER_S:.1f} s"
     parts: list[RenderableType] = [Text(told, style="bold"), camera_table(moment.cameras)]
+    ledger = trigger_table(moment.triggers)
+    if ledger is not None:
+        parts += [Text(""), ledger]
+    parts += [Text(f"{name}: {text}") for name, text in group_texts(moment.triggers)]
     if len(moment.plans):
         parts += [Text(""), plan_table(moment.plans, rows), Text(""), Text(lateness_text(moment.lateness))]
     return Group(*parts)

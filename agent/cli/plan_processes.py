@@ -10,7 +10,9 @@ from functools import partial
 from typing import Any
 
 from agent.capture import messages as m
+from agent.capture.board import Head
 from agent.capture.child import spawner
+from agent.capture.emergency import EmergencyStopLatched
 from agent.capture.life import Ways
 from agent.capture.order import GroupOrder
 from agent.capture.process_messages import ProcessEnded, ProcessHangs, ProcessStarted
@@ -21,13 +23,15 @@ from agent.cli.plan_watch import GroupWatch
 from agent.cli.relayed import relayed
 from agent.clock import monotonic_ns
 from agent.errors import AgentError
-from agent.units import NS_PER_MS
+from agent.units import NS_PER_MS, NS_PER_S
 
 _PROGRAM = (sys.executable, "-m", "agent.cli.process")
 _LOOK_NS = 250 * NS_PER_MS
 """How often the pages are read: the table, the ring of requests, whether plans still run."""
 _DEATHS = 3
 """A capture process that died so often before its cameras were ready is given up."""
+_PRESSED_NS = 10 * NS_PER_S
+"""How long an emergency stop's own account is waited for: STREAMOFF, and all steps of the escalation."""
 _NO_ERRORS = frozenset({"relocked", "undecided", "out_of_budget", "back_in_budget", "works"})
 """Codes of TriggerTold that the figures account for."""
 
@@ -126,10 +130,19 @@ class Processes:
             self._tell(words, hint)
 
     def require_not_pressed(self) -> None:
-        """Raises EmergencyStopLatched's like: somebody pressed an emergency stop, and the run is over."""
-        for group, stop in self.pressed.items():
-            told = f"the emergency stop of group {group} was pressed: {stop.why}"
-            raise relayed("emergency_stop", told, "release the switch, see that all is safe, and run it again")
+        """Raises an error with the code of EmergencyStopLatched when an emergency stop was pressed: the run is over."""
+        latched = [name for name, watch in self.watches.items() if watch.board.words[Head.STOPPED_NS]]
+        if not latched:
+            return
+        # the page knows at once; the event comes when all streams are off
+        until_ns = monotonic_ns() + _PRESSED_NS
+        while not all(name in self.pressed for name in latched) and monotonic_ns() < until_ns:
+            self.wait(until_ns)
+        for group in latched:
+            why = self.pressed[group].why if group in self.pressed else "its process has not told by whom"
+            told = f"the emergency stop of group {group} was pressed: {why}"
+            hint = "release the switch, see that all is safe, and run it again"
+            raise relayed(EmergencyStopLatched.code, told, hint, exit_code=EmergencyStopLatched.exit_code)
 
     # -- ending ---------------------------------------------------------------------------------------------------
 

@@ -52,13 +52,17 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Plans that differ in their names and starts only. `per_s`: ticks a second of all of them while they run."""
+    """Plans that differ in their names and starts only. `per_s`: ticks a second of all of them while they run.
+
+    `of_group`: of the cameras of a group, one frame each; then `plan.camera` is the group's name.
+    """
 
     orders: tuple[PlanOrder, ...]
     next_ns: tuple[int, ...]
     hour: Count
     day: Count
     per_s: float
+    of_group: bool = False
 
     @property
     def plan(self) -> Plan:
@@ -82,12 +86,15 @@ class CameraLoad:
 
 def read_plans(file: PlanFile, now: Now) -> list[Reading]:
     """The plans, those alike together, in the order of the file."""
-    alike: dict[PlanOrder, list[PlanOrder]] = {}
-    for orders in file.plans.values():
+    alike: dict[tuple[str, PlanOrder], list[PlanOrder]] = {}
+    for group, orders in file.plans.items():
         for order in orders:
             key = replace(order, plan=replace(order.plan, name="", start_ns=0))
-            alike.setdefault(key, []).append(order)
-    return [_read(orders, now) for orders in alike.values()]
+            alike.setdefault((group, key), []).append(order)
+    names = {group.name: {camera.name for camera in group.cameras} for group in file.groups}
+    return [
+        _read(orders, now, of_group=orders[0].plan.camera not in names[group]) for (group, _), orders in alike.items()
+    ]
 
 
 def read_cameras(file: PlanFile, readings: Sequence[Reading]) -> list[CameraLoad]:
@@ -96,7 +103,11 @@ def read_cameras(file: PlanFile, readings: Sequence[Reading]) -> list[CameraLoad
     devices = file.devices
     for group in file.groups:
         for camera in group.cameras:
-            ours = [reading for reading in readings if reading.plan.camera == camera.name]
+            ours = [
+                reading
+                for reading in readings
+                if reading.plan.camera == (group.name if reading.of_group else camera.name)
+            ]
             rate = camera.settings.rate
             load = CameraLoad(
                 name=camera.name,
@@ -169,11 +180,13 @@ def rate_text(per_s: float) -> str:
     return ""
 
 
-def _read(orders: Sequence[PlanOrder], now: Now) -> Reading:
+def _read(orders: Sequence[PlanOrder], now: Now, *, of_group: bool) -> Reading:
     plan = orders[0].plan
+    if plan.on_edge is not None:
+        return Reading(tuple(orders), (), Count(0), Count(0), 0.0, of_group)
     per_s = len(orders) * NS_PER_S / plan.period_ns if plan.period_ns else 0.0
     hour, day = (_count_all(orders, now, span_ns) for span_ns in (HOUR_NS, DAY_NS))
-    return Reading(tuple(orders), _next_instants(orders, now), hour, day, per_s)
+    return Reading(tuple(orders), _next_instants(orders, now), hour, day, per_s, of_group)
 
 
 def _count_all(orders: Sequence[PlanOrder], now: Now, span_ns: int) -> Count:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from agent.capture.emergency import EmergencyStopLatched
 from agent.capture.messages import AddPlans, CameraReport
 from agent.cli.bench import find_cameras
 from agent.cli.interruption import Interrupted, Interruption
@@ -15,8 +16,10 @@ from agent.cli.plan_folders import folders_of, group_orders
 from agent.cli.plan_live import Moment, Screen
 from agent.cli.plan_plot import PlotData, write_plot
 from agent.cli.plan_processes import Processes, usual_ways
+from agent.cli.plan_records import Records
 from agent.cli.plan_summary import Outcome, stop_text
-from agent.cli.plan_ticks import ALL, LatenessSeries, TickFile, Told
+from agent.cli.plan_ticks import ALL, LatenessSeries
+from agent.cli.plan_trigger_watch import GroupPulses, pulses_of
 from agent.cli.plan_watch import Accounts, CameraFigures, GroupWatch, merged
 from agent.cli.relayed import relayed
 from agent.clock import monotonic_ns
@@ -34,7 +37,7 @@ _LEAD_A_PLAN_NS = 100 * NS_PER_US
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """What the command line asks for. `sample`: which requests go into `ticks`."""
+    """What the command line asks for. `sample`: which requests go into `ticks`. `ledger`: where pulses' ends go."""
 
     file: Path
     simulate: bool = False
@@ -43,6 +46,7 @@ class Wishes:
     plot: Path | None = None
     ticks: Path | None = None
     sample: Sample = ALL
+    ledger: Path | None = None
 
 
 class PlanRun:
@@ -65,9 +69,6 @@ class PlanRun:
         self._told: list[str] = []
         self._error: AgentError | None = None
         self._stopped_by: Interrupted | None = None
-        self._tick_file: TickFile | None = None
-        self._full = False
-        self._series: LatenessSeries | None = None
 
     @property
     def began(self) -> bool:
@@ -78,8 +79,8 @@ class PlanRun:
         """From the first process to the last; nothing of ours runs any more when it returns."""
         wishes = self._wishes
         with ExitStack() as resources:
-            if wishes.ticks is not None:
-                self._tick_file = resources.enter_context(TickFile(wishes.ticks, wishes.sample))
+            records = Records(wishes.ticks, wishes.sample, wishes.ledger, self._cannot_write)
+            self._records = resources.enter_context(records)
             self._interruption = interruption = resources.enter_context(Interruption())
             ways = usual_ways(simulate=wishes.simulate)
             self._processes = resources.enter_context(Processes(self._orders, ways, interruption, self._tell))
@@ -90,7 +91,7 @@ class PlanRun:
                 self._finish()
             except Interrupted as again:
                 self._kill(again)
-            self._read_records()
+            self._records.read(self._watches)
             outcome = self._outcome(ended_by)
             self._error = self._processes.error
             return outcome
@@ -122,7 +123,7 @@ class PlanRun:
             return "signal"
         except AgentError as error:
             self._processes.note(error)
-            return "error"
+            return "emergency_stop" if error.code == EmergencyStopLatched.code else "error"
 
     def _add_plans(self) -> None:
         """Hand every group its plans, with a start that all of them can keep. Raises what a group refuses them for."""
@@ -141,7 +142,7 @@ class PlanRun:
             cameras = {order.plan.name: order.plan.camera for order in self._file.plans[name]}
             processes.watches[name].slots = {slot: (plan, cameras[plan]) for plan, slot in slots.items()}
         if self._wishes.plot is not None:
-            self._series = LatenessSeries(begin_ns)
+            self._records.series = LatenessSeries(begin_ns)
         self._begin_ns = begin_ns
         self._phase = "running"
 
@@ -154,18 +155,25 @@ class PlanRun:
                 return "for"
             if all(self._processes.gave_up(watch.order.name) for watch in self._watches):
                 return "error"
+            self._processes.require_not_pressed()
             self._processes.wait(over_ns)
+        self._processes.require_not_pressed()
         return "finished"
 
     def _finish(self) -> None:
         """Cancel everything, then end the processes. Raises Interrupted at a second signal."""
         self._phase = "stopping"
         self._end_ns = monotonic_ns()
-        self._stops = self._processes.cancel("the end of the run" if self._stopped_by is None else "a signal")
+        self._stops = self._processes.cancel(self._ending_by())
         if self._stopped_by is not None and self.began:
             for stop in self._stops:
                 self._tell(f"{stop.camera}: {stop_text(stop)}", "")
         self._processes.quit()
+
+    def _ending_by(self) -> str:
+        for group in self._processes.pressed:
+            return f"the emergency stop of group {group}"
+        return "the end of the run" if self._stopped_by is None else "a signal"
 
     def _kill(self, again: Interrupted) -> None:
         """A second signal: no process of ours is left when this returns, if the kernel lets them go."""
@@ -192,12 +200,14 @@ class PlanRun:
             plans=plans,
             lateness=lateness,
             stops=tuple(self._stops),
+            triggers=self._triggers(),
+            pressed=dict(self._processes.pressed),
+            begin_ns=self._begin_ns,
+            requests=self._records.requests,
+            ledger=self._records.ledger,
+            lost=self._records.lost,
             told=tuple(self._told),
         )
-        if self._tick_file is not None:
-            outcome.ticks_file, outcome.tick_lines = str(self._tick_file.path), self._tick_file.written
-        if self._tick_file is not None or self._series is not None:
-            outcome.lost = sum(watch.lost for watch in self._watches)
         self._note_failures(outcome)
         self._plot(outcome)
         return outcome
@@ -205,7 +215,8 @@ class PlanRun:
     def _plot(self, outcome: Outcome) -> None:
         if self._wishes.plot is None:
             return
-        columns = [] if self._series is None else self._series.columns()
+        series = self._records.series
+        columns = [] if series is None else series.columns()
         title = f"{outcome.file}: {len(outcome.plans):,} plans, {outcome.ran_ns / NS_PER_S:.1f} s"
         try:
             data = PlotData(title, columns, outcome.lateness, outcome.plans.total(), outcome.lost or 0)
@@ -234,34 +245,15 @@ class PlanRun:
 
     def _look(self) -> None:
         now_ns = monotonic_ns()
-        self._read_records()
+        self._records.read(self._watches)
         if self._screen.shows:
             ran_ns = 0 if self._begin_ns is None else now_ns - self._begin_ns
             lateness = merged([watch.board.lateness for watch in self._watches])
-            self._screen.show(Moment(self._phase, ran_ns, self._cameras(), self._plans(), lateness))
+            self._screen.show(Moment(self._phase, ran_ns, self._cameras(), self._plans(), lateness, self._triggers()))
 
-    def _read_records(self) -> None:
-        if self._tick_file is None and self._series is None:
-            return
-        for watch in self._watches:
-            records = watch.records()
-            if self._tick_file is not None:
-                self._write_requests(self._tick_file, records)
-            if self._series is not None:
-                for _, _, record in records:
-                    if record.fired_ns:
-                        self._series.add(record.fired_ns, record.fired_ns - record.due_ns)
-
-    def _write_requests(self, file: TickFile, records: Sequence[Told]) -> None:
-        """The cameras go on when the disk is full: it is told, and the file stays as far as it came."""
-        if self._full:
-            return
-        try:
-            file.write(records)
-        except AgentError as error:
-            self._full = True
-            self._tell(error.message, error.hint)
-            self._processes.note(error)
+    def _cannot_write(self, error: AgentError) -> None:
+        self._tell(error.message, error.hint)
+        self._processes.note(error)
 
     @property
     def _watches(self) -> list[GroupWatch]:
@@ -269,6 +261,10 @@ class PlanRun:
 
     def _cameras(self) -> list[CameraFigures]:
         return [camera for watch in self._watches for camera in watch.cameras()]
+
+    def _triggers(self) -> list[GroupPulses]:
+        found = (pulses_of(watch.order, watch.board) for watch in self._watches)
+        return [each for each in found if each is not None]
 
     def _plans(self) -> Accounts:
         first, *others = (watch.accounts() for watch in self._watches)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from rich.console import RenderableType
 
-from agent.capture.messages import CameraReport
+from agent.capture.messages import CameraReport, EmergencyStopped
 from agent.cli.figures import short_duration
 from agent.cli.plan_live import camera_table, plan_table, state_text
+from agent.cli.plan_records import Written
+from agent.cli.plan_trigger_tables import group_texts, pressed_facts, pressed_text, trigger_facts, trigger_table
+from agent.cli.plan_trigger_watch import GroupPulses
 from agent.cli.plan_watch import Accounts, CameraFigures, lateness_facts
 from agent.cli.show import heading, line, pairs, print_all, print_json
 from agent.schedule.account import Account
@@ -25,9 +28,10 @@ _CUT_OFF = "cut off"
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """A run that is over. `ended_by`: `finished`, `for`, `signal`, `error`. `killed`: the processes were ended at once.
+    """A run that is over. `killed`: the processes were ended at once.
 
-    `tick_lines`: lines of the file of requests, None without one. `lost`: records that were not read in time.
+    `ended_by`: `finished`, `for`, `signal`, `error`, `emergency_stop`. `requests`, `ledger`: the files that were
+    written, None without one. `lost`: requests that were not read in time. `pressed`: by group, its emergency stop.
     """
 
     file: str
@@ -40,8 +44,11 @@ class Outcome:
     plans: Accounts
     lateness: Histogram
     stops: Sequence[CameraReport] = ()
-    ticks_file: str | None = None
-    tick_lines: int | None = None
+    triggers: Sequence[GroupPulses] = ()
+    pressed: Mapping[str, EmergencyStopped] = field(default_factory=dict)
+    begin_ns: int | None = None
+    requests: Written | None = None
+    ledger: Written | None = None
     lost: int | None = None
     plot: str | None = None
     told: Sequence[str] = field(default_factory=tuple)
@@ -58,16 +65,27 @@ def print_summary(outcome: Outcome) -> None:
             parts.append(line(f"The {_SHOWN} with the most ticks, and all together; --json has every plan's account."))
         parts.append(line(""))
     parts += [camera_table(outcome.cameras), line("")]
+    ledger = trigger_table(outcome.triggers)
+    if ledger is not None:
+        parts += [ledger, line("")]
+    print_all(*parts, pairs(_rows(outcome, total)))
+
+
+def _rows(outcome: Outcome, total: Account) -> list[tuple[str, str]]:
     rows = [("every tick", sums_text(total)), ("lateness", _lateness_text(outcome.lateness))]
+    rows += group_texts(outcome.triggers)
     rows.append(("pictures", _pictures_text(outcome)))
+    pressed = outcome.pressed.items()
+    rows += [(f"emergency stop of {group}", pressed_text(stop, outcome.begin_ns)) for group, stop in pressed]
     rows += [(f"stop of {stop.camera}", stop_text(stop)) for stop in outcome.stops]
-    if outcome.ticks_file is not None:
-        rows.append(
-            ("requests", f"{_lines_text(outcome.tick_lines or 0)} in {outcome.ticks_file}{_lost_text(outcome)}")
-        )
+    if outcome.requests is not None:
+        rows.append(("requests", _file_text(outcome.requests) + _lost_text(outcome)))
+    if outcome.ledger is not None:
+        lost = f"; {outcome.ledger.lost:,} ends were not read in time and are missing" if outcome.ledger.lost else ""
+        rows.append(("ledger", _file_text(outcome.ledger) + lost))
     if outcome.plot is not None:
-        rows.append(("plot", outcome.plot + ("" if outcome.ticks_file is not None else _lost_text(outcome))))
-    print_all(*parts, pairs(rows))
+        rows.append(("plot", outcome.plot + ("" if outcome.requests is not None else _lost_text(outcome))))
+    return rows
 
 
 def print_summary_json(outcome: Outcome) -> None:
@@ -94,9 +112,14 @@ def print_summary_json(outcome: Outcome) -> None:
         "output": None if outcome.output is None else str(outcome.output),
         "folders": list(outcome.folders),
         "pictures": sum(camera.stored for camera in outcome.cameras),
-        "requests_file": outcome.ticks_file,
-        "requests_written": outcome.tick_lines,
+        "triggers": [trigger_facts(group) for group in outcome.triggers],
+        "emergency_stops": [pressed_facts(group, stop) for group, stop in outcome.pressed.items()],
+        "requests_file": None if outcome.requests is None else outcome.requests.path,
+        "requests_written": None if outcome.requests is None else outcome.requests.lines,
         "requests_lost": outcome.lost,
+        "ledger_file": None if outcome.ledger is None else outcome.ledger.path,
+        "ledger_written": None if outcome.ledger is None else outcome.ledger.lines,
+        "ledger_lost": None if outcome.ledger is None else outcome.ledger.lost,
         "plot": outcome.plot,
         "told": list(outcome.told),
     }
@@ -168,6 +191,7 @@ def _title(outcome: Outcome) -> str:
         "for": "ended as --for says",
         "signal": "cancelled",
         "error": "ended by an error",
+        "emergency_stop": "ended by the emergency stop",
     }
     plans = len(outcome.plans)
     told = f"{outcome.file}: {plans:,} plan{'' if plans == 1 else 's'}, {outcome.ran_ns / NS_PER_S:.1f} s, "
@@ -192,8 +216,8 @@ def _pictures_text(outcome: Outcome) -> str:
     return told + (f"; {not_stored:,} frames were not stored" if not_stored else "")
 
 
-def _lines_text(count: int) -> str:
-    return "1 line" if count == 1 else f"{count:,} lines"
+def _file_text(file: Written) -> str:
+    return f"{'1 line' if file.lines == 1 else f'{file.lines:,} lines'} in {file.path}"
 
 
 def _lost_text(outcome: Outcome) -> str:

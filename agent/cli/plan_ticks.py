@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from agent.capture.tick_log import End, TickRecord
-from agent.errors import InputError, StorageError
+from agent.cli.json_lines import JsonLines
+from agent.errors import InputError
 from agent.schedule.requests import Sample
 from agent.units import parse_duration_ns
 
@@ -48,14 +49,8 @@ class TickFile:
     def __init__(self, path: Path, sample: Sample) -> None:
         """Raises StorageError: the file exists already, or cannot be made."""
         self.path = path
-        self.written = 0
         self._sample = sample
-        self._size = 0
-        try:
-            # a run's account is never written over another one's; no buffer, which would be written at a bad time
-            self._file = path.open("xb", buffering=0)
-        except OSError as error:
-            raise _storage(path, error) from error
+        self._lines = JsonLines(path)
 
     def __enter__(self) -> TickFile:
         return self
@@ -63,25 +58,18 @@ class TickFile:
     def __exit__(self, *_: object) -> None:
         self.release()
 
+    @property
+    def written(self) -> int:
+        """Lines so far."""
+        return self._lines.written
+
     def write(self, requests: Sequence[Told]) -> None:
         """Write those that are picked. Raises StorageError."""
-        lines = [_line(plan, camera, record) for plan, camera, record in requests if self._picks(record)]
-        data = "".join(lines).encode()
-        try:
-            while data:
-                data = data[self._file.write(data) :]
-            self._size = self._file.tell()
-        except OSError as error:
-            # no half line is left
-            self._file.truncate(self._size)
-            raise _storage(self.path, error) from error
-        self.written += len(lines)
+        self._lines.write([_line(plan, camera, record) for plan, camera, record in requests if self._picks(record)])
 
     def release(self) -> None:
         """Close the file; one without a line is taken away again."""
-        if not self._file.closed and not self.written:
-            self.path.unlink(missing_ok=True)
-        self._file.close()
+        self._lines.release()
 
     def _picks(self, record: TickRecord) -> bool:
         took_ns = record.ended_ns - record.due_ns
@@ -104,11 +92,6 @@ def _line(plan: str, camera: str, record: TickRecord) -> str:
         "operator_ns": record.operator_ns,
     }
     return json.dumps(facts, separators=(",", ":")) + "\n"
-
-
-def _storage(path: Path, error: OSError) -> StorageError:
-    hint = "name a file that does not exist yet" if isinstance(error, FileExistsError) else "name another file"
-    return StorageError(f"{path}: {error.strerror or error}", hint=hint, path=str(path))
 
 
 class LatenessSeries:

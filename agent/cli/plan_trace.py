@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from agent.capture.trigger_order import TriggerKind
 from agent.cli.bench import LIKENESSES, SIMULATED, SteppedCameras, open_stepped, present_cameras
 from agent.cli.dry_run import DryRun, Entry
 from agent.cli.relayed import relayed
@@ -15,8 +16,6 @@ from agent.config.files import read_text
 from agent.config.plan_file import PlanFile, parse_plan_file
 from agent.errors import AgentError
 from agent.units import NS_PER_S, format_duration
-
-_EDGES = "edges: none, as plans have no trigger lines"
 
 
 def trace(path: Path, *, ticks: int, like: str | None, simulate: bool, every_frame: bool, as_json: bool) -> None:
@@ -28,9 +27,10 @@ def trace(path: Path, *, ticks: int, like: str | None, simulate: bool, every_fra
     text = read_text(path)
     now_ns = time.monotonic_ns()
     # looked at once before: its devices are where the simulated cameras will be
-    devices = parse_plan_file(text, str(path), now_ns=now_ns, realtime_now_ns=time.time_ns()).devices
+    file = parse_plan_file(text, str(path), now_ns=now_ns, realtime_now_ns=time.time_ns())
+    devices = file.devices
     likeness = None if simulate else like or LIKENESSES[0]
-    with open_stepped(list(devices.values()), likeness) as cameras:
+    with open_stepped(list(devices.values()), likeness, file.with_paths(devices).groups) as cameras:
         file = parse_plan_file(text, str(path), now_ns=cameras.now_ns(), realtime_now_ns=time.time_ns())
         file = file.located(present_cameras(cameras.kernel)) if likeness is None else file.with_paths(devices)
         run, error = _carry_out(cameras, file, ticks)
@@ -74,7 +74,7 @@ def _lines(file: PlanFile, run: DryRun, stood_for: str, *, every_frame: bool) ->
         idle.clear()
         yield f"{_instant(entry.at_ns - run.start_ns)}  {entry.camera:{width}}  {_text(entry)}"
     yield from _idle_lines(idle)
-    yield f"# {_EDGES}"
+    yield from _edge_lines(file, run)
     if not run.complete:
         passed_ns = run.entries[-1].at_ns - run.start_ns
         yield f"# ended after {run.frames:,} frames, {format_duration(passed_ns)} after the start"
@@ -86,6 +86,17 @@ def _idle_lines(idle: Counter[str]) -> Iterator[str]:
         yield f"# frames that no tick wants, VIDIOC_DQBUF and VIDIOC_QBUF of the same buffer: {told}"
 
 
+def _edge_lines(file: PlanFile, run: DryRun) -> Iterator[str]:
+    """What became of lines, or would have."""
+    edges = Counter(entry.line.line for entry in run.entries if entry.line is not None and entry.line.name == "edge")
+    told = ", ".join(f"{count} of {line}" for line, count in sorted(edges.items()))
+    yield f"# edges seen: {told}" if told else "# edges: none"
+    for group in file.groups:
+        trigger = group.trigger
+        if trigger is not None and trigger.input is not None and trigger.kind is not TriggerKind.PWM:
+            yield f"# nobody is wired to {trigger.input.line} in a dry run: no edge comes, and no plan starts on one"
+
+
 def _instant(after_ns: int) -> str:
     return f"{after_ns / NS_PER_S:+12.6f}"
 
@@ -93,6 +104,10 @@ def _instant(after_ns: int) -> str:
 def _text(entry: Entry) -> str:
     if entry.call is not None:
         return entry.call.text
+    if entry.line is not None:
+        return entry.line.text
+    if entry.told:
+        return entry.told
     tick = entry.tick
     if tick is None:
         return ""
@@ -108,12 +123,25 @@ def _print_json(file: PlanFile, run: DryRun, stood_for: str) -> None:
         "file": file.name,
         "simulated": stood_for,
         "start_ns": run.start_ns,
-        "edges": [],
+        "edges": [_edge_facts(entry, run.start_ns) for entry in run.entries if _is_edge(entry)],
         "frames": run.frames,
         "complete": run.complete,
         "trace": [_facts(entry, run.start_ns) for entry in run.entries],
     }
     print_json(document)
+
+
+def _is_edge(entry: Entry) -> bool:
+    """A level that we set, or an edge that was seen."""
+    return entry.line is not None and entry.line.name in ("set", "edge")
+
+
+def _edge_facts(entry: Entry, start_ns: int) -> dict[str, object]:
+    call = entry.line
+    if call is None:
+        return {}
+    active = not any("inactive" in name for name, _ in call.asked)
+    return {"at_ns": call.at_ns - start_ns, "line": call.line, "ours": call.name == "set", "active": active}
 
 
 def _facts(entry: Entry, start_ns: int) -> dict[str, object]:
@@ -122,6 +150,11 @@ def _facts(entry: Entry, start_ns: int) -> dict[str, object]:
         call = entry.call
         facts |= {"call": call.name, "device": call.device, "asked": dict(call.asked), "answered": dict(call.answered)}
         facts |= {"error": call.error or None, "wanted": not entry.idle}
+    elif entry.line is not None:
+        line = entry.line
+        facts |= {"line": line.line, "done": line.name, "told": line.text, "error": line.error or None}
+    elif entry.told:
+        facts["told"] = entry.told
     elif entry.tick is not None:
         tick = entry.tick
         facts |= {"tick": tick.number, "plan": entry.plan, "trace_id": tick.trace_id, "end": tick.end.name.lower()}

@@ -9,8 +9,10 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.capture import pulse_log
 from agent.capture.board import Board, Head, Of
 from agent.capture.order import GroupOrder
+from agent.capture.pulse_log import PulseRecord
 from agent.capture.state_word import describe
 from agent.capture.tick_log import TickRecord, unpack
 from agent.schedule.account import COUNTERS, LATE_MAX_NS, PLAN_WORDS, STATE, TICKS, TOOK_MAX_NS, Account, State
@@ -70,6 +72,7 @@ class GroupWatch:
         """Name and camera of each plan by its place; from the answer to AddPlans."""
         self.board = Board(words)
         self._ring = RingReader(self.board.ring, FENCE)
+        self._pulses = RingReader(self.board.pulses, FENCE)
         self._snapshot = SnapshotReader(words[Head.SEQUENCE : Head.SEQUENCE + 1], FENCE)
 
     def release(self) -> None:
@@ -80,6 +83,17 @@ class GroupWatch:
     def lost(self) -> int:
         """Records that were overwritten before they were read."""
         return self._ring.lost
+
+    @property
+    def ledger_lost(self) -> int:
+        """Records of the ledger that were overwritten before they were read."""
+        return self._pulses.lost
+
+    def ledger(self) -> list[tuple[str, PulseRecord]]:
+        """Pulses and frames that ended since the last call: camera, record."""
+        found, _ = self._pulses.read()
+        cameras = self.order.cameras
+        return [(cameras[record.camera].name, record) for record in map(pulse_log.unpack, found)]
 
     def cameras(self) -> list[CameraFigures]:
         """Each camera in the order of the group."""

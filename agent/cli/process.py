@@ -22,7 +22,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     with open_machine(options.simulate) as machine:
         inherited = Inherited(options.channel, options.page, options.quotas)
-        return serve(machine.kernel, inherited, make_loop, machine.lines)
+
+        def make(equipment: Equipment) -> Loop:
+            return make_loop(equipment._replace(open_pwm=machine.open_pwm))
+
+        return serve(machine.kernel, inherited, make, machine.lines)
 
 
 def make_loop(equipment: Equipment) -> Loop:

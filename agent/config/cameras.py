@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from agent.capture.order import CameraOrder
 from agent.capture.settings import Settings
 from agent.config import kinds
+from agent.config.camera_triggers import CameraWish, read_camera_trigger
 from agent.config.devices import Wanted, check_alike, read_device
 from agent.config.reader import Table, Value
 from agent.discovery.match import Match
@@ -26,6 +27,7 @@ class Camera:
     """A camera of the file, the group it is in, and where it stands. `buffers`: as written, None where not.
 
     `wanted`: what is to be found, where the file names no path; the path of `order` is empty then.
+    `wish`: its `trigger` as written; None where it runs free. `sound`: nothing is wrong with what could be read.
     """
 
     order: CameraOrder
@@ -33,6 +35,8 @@ class Camera:
     value: Value
     buffers: int | None = None
     wanted: Wanted | None = None
+    wish: CameraWish | None = None
+    sound: bool = True
 
     @property
     def frame_interval_ns(self) -> int | None:
@@ -51,6 +55,7 @@ def read_cameras(value: Value) -> dict[str, Camera]:
 
 
 def _camera(name: str, table: Table) -> Camera:
+    before = len(table.problems)
     buffers = table.scalar("buffers", _BUFFERS, None)
     path, wanted = read_device(table)
     order = CameraOrder(
@@ -60,7 +65,9 @@ def _camera(name: str, table: Table) -> Camera:
         focus_once=table.scalar("focus", _ONCE, "") == "once",
         usb_reset=table.scalar("usb_reset", kinds.BOOLEAN, default=False),
     )
-    return Camera(order, table.scalar("group", kinds.NAME, name), table.value, buffers, wanted)
+    group, trigger = table.scalar("group", kinds.NAME, name), table.take("trigger")
+    wish = None if trigger is None else read_camera_trigger(name, trigger)
+    return Camera(order, group, table.value, buffers, wanted, wish, sound=len(table.problems) == before)
 
 
 def _settings(table: Table, buffers: int | None) -> Settings:

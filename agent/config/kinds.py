@@ -12,6 +12,7 @@ from agent.config.reader import Kind
 from agent.discovery.match import usb_id
 from agent.errors import InputError, QuantityError
 from agent.schedule.quota import Limit, check_limit
+from agent.trigger.lines import LineRef
 from agent.units import NS_PER_S, format_duration, parse_duration_ns, parse_rate, parse_size_bytes, parse_size_px
 from agent.v4l2.gain import parse_gain
 
@@ -138,4 +139,5 @@ PIXEL_FORMAT: Kind[str] = Kind("a pixel format", "YUYV", _pixel_format)
 SIZE_PX: Kind[tuple[int, int]] = Kind("a frame size", "640x480", parse_size_px)
 SIZE_BYTES: Kind[int] = Kind("a size", "4MiB", _above_zero(parse_size_bytes))
 RATE: Kind[Fraction] = Kind("frames per second", "30", parse_rate)
+LINE: Kind[LineRef] = Kind("a line", "gpiochip0:17", LineRef.parse, longest=128)
 GAIN = Kind("a gain", "16 or 6dB", parse_gain, longest=32)

@@ -12,9 +12,12 @@ from agent.config.cameras import Camera, read_cameras
 from agent.config.devices import Wanted, find_paths
 from agent.config.document import compose
 from agent.config.files import read_text
+from agent.config.groups import Group, read_groups
 from agent.config.plans import PlanEntry, Times, expand, read_plans
 from agent.config.problems import Problems, quoted
 from agent.config.reader import Table, Value
+from agent.config.trigger_modes import read_trigger_modes
+from agent.config.triggered import fit
 from agent.discovery.camera import Camera as PresentCamera
 from agent.frames.ledger import FLOOR
 from agent.schedule.quota import Limit
@@ -105,6 +108,7 @@ def _read(table: Table, name: str, times: Times) -> PlanFile:
     cameras_at, plans_at = table.take("cameras"), table.take("plans")
     cameras = read_cameras(cameras_at) if cameras_at else {}
     names = (cameras_at.keys or None) if cameras_at else None
+    groups = _groups(table, cameras, names)
     entries = read_plans(plans_at, cameras, names, times=times, keeps=output is not None) if plans_at else ()
     for key, value, what in (("cameras", cameras_at, "device: /dev/video0"), ("plans", plans_at, "camera: and every:")):
         if value is None:
@@ -112,29 +116,42 @@ def _read(table: Table, name: str, times: Times) -> PlanFile:
     quotas = _quotas(table, names, frozenset(entry.order.plan.client for entry in entries))
     limits, realtime = _limits(table), _realtime(table)
     ageing_ns = table.scalar("ageing", kinds.DURATION, _USUAL.ageing_ns)
+    modes_at = table.take("trigger_modes")
+    modes = () if modes_at is None else read_trigger_modes(modes_at)
+    cameras = fit(cameras, groups, entries, modes_at, modes)
     plans = _by_group(cameras, expand(entries))
     cameras = {name: _with_room(camera, entries) for name, camera in cameras.items()}
-    groups = (
+    orders = (
         GroupOrder(
             name=group,
             cameras=tuple(camera.order for camera in cameras.values() if camera.group == group),
             limits=limits,
             quotas=quotas,
             realtime=realtime,
-            plan_capacity=max(_USUAL.plan_capacity, len(orders)),
+            plan_capacity=max(_USUAL.plan_capacity, len(ours)),
             ageing_ns=ageing_ns,
+            trigger=groups[group].trigger if group in groups else None,
+            emergency_stop=groups[group].stop if group in groups else None,
         )
-        for group, orders in plans.items()
+        for group, ours in plans.items()
     )
     return PlanFile(
         name=name,
         output=output,
         file_type=file_type,
         quality=_quality(table, file_type),
-        groups=tuple(groups),
+        groups=tuple(orders),
         plans=plans,
         wanted={name: camera.wanted for name, camera in cameras.items() if camera.wanted is not None},
     )
+
+
+def _groups(table: Table, cameras: Mapping[str, Camera], names: frozenset[str] | None) -> dict[str, Group]:
+    value = table.take("groups")
+    if value is None:
+        return {}
+    known = names is not None and names <= cameras.keys()
+    return read_groups(value, frozenset(camera.group for camera in cameras.values()) if known else None)
 
 
 def _output(table: Table) -> Path | None:
@@ -151,7 +168,12 @@ def _output(table: Table) -> Path | None:
 
 def _with_room(camera: Camera, entries: Sequence[PlanEntry]) -> Camera:
     """With enough buffers for the longest burst that is stored: its frames are all out before the first is back."""
-    ours = [entry for entry in entries if entry.order.store and entry.order.plan.camera == camera.order.name]
+    name = camera.order.name
+    ours = [
+        entry
+        for entry in entries
+        if entry.order.store and (entry.group == camera.group if entry.group else entry.order.plan.camera == name)
+    ]
     longest = max((entry.order.plan.burst for entry in ours), default=0)
     needed = longest + FLOOR
     if camera.buffers is None:
@@ -175,12 +197,15 @@ def _quality(table: Table, file_type: str) -> int:
     return table.scalar("quality", _QUALITY, _USUAL_QUALITY)
 
 
-def _by_group(cameras: Mapping[str, Camera], orders: Iterable[PlanOrder]) -> dict[str, tuple[PlanOrder, ...]]:
+def _by_group(
+    cameras: Mapping[str, Camera], made: Iterable[tuple[PlanEntry, PlanOrder]]
+) -> dict[str, tuple[PlanOrder, ...]]:
     found: dict[str, list[PlanOrder]] = {camera.group: [] for camera in cameras.values()}
-    for order in orders:
+    for entry, order in made:
         camera = cameras.get(order.plan.camera)
-        if camera is not None:
-            found[camera.group].append(order)
+        group = entry.group or (camera.group if camera is not None else "")
+        if group in found:
+            found[group].append(order)
     return {group: tuple(plans) for group, plans in found.items()}
 
 

@@ -14,7 +14,7 @@ from agent.config.problems import quoted
 from agent.config.reader import Kind, Table, Value
 from agent.errors import InputError
 from agent.schedule.instants import CATCH_UP_MAX, PRIORITY_MAX, PlanError, check_plan
-from agent.schedule.plan import Plan, WhenBusy, Window
+from agent.schedule.plan import OnEdge, Plan, WhenBusy, Window
 from agent.units import NS_PER_US
 
 MOST_PLANS = 200_000
@@ -23,6 +23,7 @@ _COUNT = kinds.integer(1, 10**15)
 _BURST = kinds.integer(1, 10_000)
 _PRIORITY = kinds.integer(-PRIORITY_MAX, PRIORITY_MAX)
 _CATCH_UP = kinds.integer(1, CATCH_UP_MAX)
+_DIVIDER = kinds.integer(1, 10**9)
 _COPIES = kinds.integer(1, MOST_PLANS)
 _WHEN_BUSY = kinds.choice(WhenBusy.SKIP.value, WhenBusy.COALESCE.value)
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?\s*(Z|[+-]\d\d:\d\d)", re.ASCII)
@@ -45,11 +46,15 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class PlanEntry:
-    """A plan of the file before its copies are made, and where it stands."""
+    """A plan of the file before its copies are made, and where it stands.
+
+    `group`: of whose cameras it takes sets; empty for a plan of one camera.
+    """
 
     order: PlanOrder
     copies: int
     value: Value
+    group: str = ""
 
 
 def read_plans(
@@ -67,8 +72,11 @@ def read_plans(
     return tuple(plans.values())
 
 
-def expand(entries: tuple[PlanEntry, ...]) -> tuple[PlanOrder, ...]:
-    """Every plan with its copies: `lapse-0` to `lapse-9`, each a tenth of the period after the one before."""
+def expand(entries: tuple[PlanEntry, ...]) -> tuple[tuple[PlanEntry, PlanOrder], ...]:
+    """Every plan with its copies: `lapse-0` to `lapse-9`, each a tenth of the period after the one before.
+
+    With the entry that made it.
+    """
     total = sum(entry.copies for entry in entries)
     if total > MOST_PLANS:
         largest = max(entries, key=lambda entry: entry.copies)
@@ -82,7 +90,7 @@ def expand(entries: tuple[PlanEntry, ...]) -> tuple[PlanOrder, ...]:
             if owner is not entry:
                 message = f"{order.plan.name} is made here and on line {owner.value.line}"
                 entry.value.refuse(message, "give one of them another name")
-            orders.append(order)
+            orders.append((entry, order))
     return tuple(orders)
 
 
@@ -104,13 +112,16 @@ class _PlanReader:
     def __init__(self, cameras: Mapping[str, Camera], names: frozenset[str] | None, times: Times, keeps: bool) -> None:
         self._cameras = cameras
         self._names = names
+        known = names is not None and names <= cameras.keys()
+        self._groups = frozenset(camera.group for camera in cameras.values()) if known else None
         self._times = times
         self._keeps = keeps
 
     def read(self, name: str, table: Table) -> PlanEntry:
         """One plan; its rules are asked only when each of its values could be read."""
         before = len(table.problems)
-        camera = self._camera_name(table)
+        group = self._group_name(table)
+        camera = group or self._camera_name(table)
         when_busy, catch_up = _when_busy(table)
         plan = Plan(
             name=name,
@@ -124,13 +135,26 @@ class _PlanReader:
             catch_up=catch_up,
             priority=table.scalar("priority", _PRIORITY, 0),
             client=table.scalar("client", kinds.NAME, ""),
+            on_edge=_on_edge(table),
         )
         order = PlanOrder(plan=plan, quota=table.scalar("quota", kinds.LIMIT, None), store=self._store(table))
-        entry = PlanEntry(order, _copies_wanted(table, plan), table.value)
+        entry = PlanEntry(order, _copies_wanted(table, plan), table.value, group)
         table.foreign(_FOREIGN)
         if len(table.problems) == before:
-            self._check(plan, table)
+            self._check(plan, group, table)
         return entry
+
+    def _group_name(self, table: Table) -> str:
+        """The group whose cameras it takes sets of; empty for a plan of one camera."""
+        camera, value = table.take("camera"), table.take("group")
+        if value is None:
+            return ""
+        name = value.scalar(kinds.NAME)
+        if camera is not None:
+            value.refuse("a camera and a group", "a group's plan takes a frame of each of its cameras: keep one line")
+        elif name is not None and self._groups is not None and name not in self._groups:
+            value.refuse(f"no camera is in group {quoted(name)}", value.problems.suggest(name, sorted(self._groups)))
+        return name or "-"
 
     def _camera_name(self, table: Table) -> str:
         name = table.required("camera", kinds.NAME)
@@ -162,11 +186,14 @@ class _PlanReader:
             wait_ns = kinds.OFFSET.parse(text)
         return self._times.now_ns + wait_ns
 
-    def _check(self, plan: Plan, table: Table) -> None:
+    def _check(self, plan: Plan, group: str, table: Table) -> None:
         """The rules that join several values are those of the scheduler."""
-        camera = self._cameras.get(plan.camera)
+        of_group = [camera for camera in self._cameras.values() if camera.group == group]
+        cameras = of_group if group else filter(None, [self._cameras.get(plan.camera)])
+        intervals_ns = (camera.frame_interval_ns for camera in cameras)
+        slowest_ns = max((each for each in intervals_ns if each is not None), default=None)
         try:
-            check_plan(plan, self._times.now_ns, camera.frame_interval_ns if camera else None)
+            check_plan(plan, self._times.now_ns, slowest_ns)
         except PlanError as error:
             if error.key == "name":  # told already, by whoever read the key: ours are stricter
                 return
@@ -207,6 +234,24 @@ def _when_busy(table: Table) -> tuple[WhenBusy, int]:
         return (WhenBusy.SKIP if word is None else WhenBusy(word)), 0
     most = value.table(lambda inner: inner.required("catch_up", _CATCH_UP))
     return WhenBusy.CATCH_UP, most or 1
+
+
+def _on_edge(table: Table) -> OnEdge | None:
+    value = table.take("on_edge")
+    if value is None:
+        return None
+    for name in ("start", "every", "windows"):
+        if table.take(name) is not None:
+            table.refuse(name, f"a plan that starts on edges has no {name}", "take this line out, or on_edge")
+    if value.text is None:
+        return value.table(_edges)
+    if value.scalar(kinds.BOOLEAN) is False:
+        value.refuse("a plan that does not start on edges", "take the line out")
+    return OnEdge()
+
+
+def _edges(table: Table) -> OnEdge:
+    return OnEdge(table.scalar("divider", _DIVIDER, 1), table.scalar("distance", kinds.OFFSET, 0))
 
 
 def _windows(table: Table) -> tuple[Window, ...]:

@@ -101,6 +101,11 @@ class Value:
         """One item of a list, for a problem found later; the value itself where it is no list."""
         return _item(self, self.node, index) if isinstance(self.node, SequenceNode) else self
 
+    def child(self, name: str) -> Value:
+        """What stands behind a key of a mapping, for a problem found later; the value itself where there is none."""
+        entries = self.node.entries if isinstance(self.node, MappingNode) else ()
+        return next((_below(self, entry) for entry in entries if entry.key == name), self)
+
     def table(self, read: Callable[[Table], T]) -> T | None:
         """A mapping with known keys, read by `read`; None when it is none. Keys that are not asked for are problems."""
         if not isinstance(self.node, MappingNode):

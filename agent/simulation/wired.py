@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from agent.simulation.kernel import SimulatedKernel
-from agent.simulation.line_level import LineChip
+from agent.simulation.line_level import LineChip, OnLevel
 from agent.simulation.lines import SimulatedLines
 from agent.trigger.lines import LineRef
 
@@ -27,6 +28,46 @@ def wired_lines(kernel: SimulatedKernel) -> SimulatedLines:
     return lines
 
 
-def _pulling(lines: SimulatedLines, line: LineRef) -> Callable[[bool, int], None]:
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """A line and the cameras at its other end, by their places. `inverted`: low is active."""
+
+    line: str
+    cameras: tuple[int, ...]
+    inverted: bool = False
+
+
+def lines_as(
+    kernel: SimulatedKernel, *, outputs: Iterable[Wire], strobes: Iterable[Wire], inputs: Iterable[Wire]
+) -> SimulatedLines:
+    """One chip with just these lines: outputs fire cameras, cameras drive strobes, inputs stay inactive.
+
+    The caller releases it.
+    """
+    outputs, strobes, inputs = tuple(outputs), tuple(strobes), tuple(inputs)
+    names = tuple(wire.line for wire in (*outputs, *strobes, *inputs))
+    lines = SimulatedLines([LineChip(label=CHIP, names=names)], clock=kernel.clock, deadlines=kernel.deadlines)
+    for wire in outputs:
+        lines.on_level(LineRef(CHIP, wire.line), firing(kernel, wire.cameras, inverted=wire.inverted))
+    for wire in (*strobes, *inputs):
+        lines.pull(LineRef(CHIP, wire.line), wire.inverted)
+    for wire in strobes:
+        for place in wire.cameras:
+            strobe = _pulling(lines, LineRef(CHIP, wire.line), inverted=wire.inverted)
+            kernel.cameras[place].trigger.strobe.subscribe(strobe)
+    return lines
+
+
+def firing(kernel: SimulatedKernel, cameras: Sequence[int], *, inverted: bool = False) -> OnLevel:
+    """What tells a level to the trigger inputs of these cameras."""
+
+    def tell(high: bool, at_ns: int) -> None:
+        for place in cameras:
+            kernel.cameras[place].level(high != inverted, at_ns)
+
+    return tell
+
+
+def _pulling(lines: SimulatedLines, line: LineRef, *, inverted: bool = False) -> Callable[[bool, int], None]:
     """What gives `line` the level of a strobe."""
-    return lambda high, _at_ns: lines.pull(line, high)
+    return lambda high, _at_ns: lines.pull(line, high != inverted)

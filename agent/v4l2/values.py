@@ -45,12 +45,16 @@ class Batch:
         self.controls = tuple(controls)
         self._strings: dict[int, ctypes.Array[ctypes.c_char]] = {}
         self._array = (v4l2_ext_control * len(self.controls))()
-        for entry, control in zip(self._array, self.controls, strict=True):
-            self._fill(entry, control, None if values is None else values[control.id])
+        self.fill(values)
         self._argument = v4l2_ext_controls()
         self._argument.which = ControlWhichValue.CUR_VAL
         self._argument.count = len(self.controls)
         self._argument.controls = ctypes.cast(self._array, ctypes.POINTER(v4l2_ext_control))
+
+    def fill(self, values: Mapping[int, Value] | None) -> None:
+        """Other values, or the same again: writing leaves what the driver made of them."""
+        for entry, control in zip(self._array, self.controls, strict=True):
+            self._fill(entry, control, None if values is None else values[control.id])
 
     @property
     def error_idx(self) -> int:

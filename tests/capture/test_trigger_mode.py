@@ -36,6 +36,7 @@ from agent.trigger.modes import (
 )
 from agent.trigger.registry import KNOWN, Registry
 from agent.v4l2.ioctl import Node
+from agent.v4l2.trace import TracingKernel
 
 ALLIED_CONTROLS = (
     boolean(0x009A_092F, "Trigger Mode", 0),
@@ -277,6 +278,18 @@ def test_the_software_trigger_is_pressed_between_its_two_times(opened):
     node.kernel.cameras[0].faults.refuse("VIDIOC_S_EXT_CTRLS", 19)
     with pytest.raises(DeviceGone):
         SoftwareTrigger(node, entered).fire()
+
+
+def test_each_press_writes_the_value_of_the_button_again(opened):
+    """The driver leaves what it made of it in the call's own memory: 0 for a button."""
+    first = opened(uvc_profile())
+    told = []
+    with Node(TracingKernel(first.kernel, told.append, lambda: 0), first.path) as node:
+        trigger = SoftwareTrigger(node, enter_trigger_mode(node, wish("software")))
+        trigger.fire()
+        trigger.fire()
+    pressed = [call.asked for call in told if call.name == "VIDIOC_S_EXT_CTRLS"][-2:]
+    assert pressed == [(("software_trigger", "1"),)] * 2
 
 
 def test_there_is_no_software_trigger_in_another_mode(opened):

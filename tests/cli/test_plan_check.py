@@ -234,3 +234,63 @@ def test_plans_alike_are_read_together():
     readings = read_plans(file, Now(10**12, 10**18))
     assert [len(reading.orders) for reading in readings] == [1, 10, 1]
     assert json.dumps([reading.next_ns for reading in readings])
+
+
+TRIGGERED = """\
+output: none
+groups:
+  g:
+    trigger: {kind: pulse, output: {line: rig-lines:trigger, active: low}, settle: 20ms, cycle: 40ms, input: rig:edge}
+    emergency_stop: {line: rig:stop, bias: pull-up}
+cameras:
+  top: {device: /dev/video0, group: g, exposure: 8ms, trigger: {delay: 12.8us, jitter: 300ns, window: 5ms, wait: 1s}}
+  side: {device: /dev/video2, group: g, exposure: 8ms, trigger: {strobe: rig:s}}
+plans:
+  sets: {group: g, every: 500ms}
+  parts: {camera: top, on_edge: {divider: 2, distance: 10ms}}
+"""
+
+
+def test_triggers_in_words(cli, file):
+    out = " ".join(cli("plan", "check", file(TRIGGERED)).out.split())
+    for told in (
+        "sets: every 500ms on group g, a frame of each camera",
+        "parts: at one of 2 edges, 10ms apart at least on camera top next as edges come ticks as many as edges come",
+        "trigger a pulse of 1ms on line rig-lines:trigger (active low) when a tick is due, 40ms apart at least",
+        "first pulse 20ms after all its cameras stream",
+        "input line rig:edge",
+        "emergency stop line rig:stop (pull-up): it stops every camera of the group, and ends the run",
+        "camera top external_edge: exposes 12.8us ± 300ns after the pulse, looked for within ± 5ms, missed after 1s",
+        "camera side external_edge: exposes at the pulse, looked for within ± 10ms, missed after 218ms; its strobe is",
+        "top /dev/video0 g 2 2/s 2/s",
+        "side /dev/video2 g 1 2/s 2/s",
+    ):
+        assert told in out
+
+
+@pytest.mark.parametrize(
+    ("trigger", "told"),
+    [
+        ("kind: software", "the cameras' own software triggers when a tick is due, the cameras' frame interval apart"),
+        ("kind: edge, input: rig:edge", "somebody else's pulses, seen on its input"),
+        ("kind: pwm, pwm: {chip: pwmchip0, every: 1s, width: 1ms}", "pwmchip0 channel 0: a pulse of 1ms every 1s"),
+    ],
+)
+def test_kinds_of_triggers_in_words(cli, file, trigger, told):
+    text = (
+        f"groups: {{g: {{trigger: {{{trigger}}}}}}}\ncameras: {{a: {{device: /dev/video0, group: g, trigger: {{}}}}}}\n"
+    )
+    assert told in " ".join(cli("plan", "check", file(text + "plans: {p: {camera: a, every: 1s}}\n")).out.split())
+
+
+def test_triggers_as_facts(cli, file):
+    document = cli("plan", "check", file(TRIGGERED), "--json").document
+    (group,) = document["groups"]
+    assert group["trigger"]["output"] == "rig-lines:trigger"
+    assert (group["trigger"]["pulse_ns"], group["trigger"]["cycle_ns"]) == (1_000_000, 40_000_000)
+    assert group["emergency_stop"] == "rig:stop"
+    assert (group["cameras"]["top"]["delay_ns"], group["cameras"]["side"]["strobe"]) == (12_800, "rig:s")
+    sets, parts = document["plans"]
+    assert (sets["camera"], sets["group"], sets["on_edge"]) == (None, "g", None)
+    assert (parts["camera"], parts["ticks"], parts["next_ns"]) == ("top", None, [])
+    assert parts["on_edge"] == {"divider": 2, "distance_ns": 10_000_000}

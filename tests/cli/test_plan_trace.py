@@ -50,7 +50,7 @@ GOLDEN = """\
    +0.208000  top  VIDIOC_STREAMOFF type=VIDEO_CAPTURE
    +0.208000  top  VIDIOC_REQBUFS count=0 type=VIDEO_CAPTURE memory=MMAP -> count=0
    +0.208000  top  close
-# edges: none, as plans have no trigger lines
+# edges: none
 """
 PROBES = re.compile(r"VIDIOC_(QUERY|ENUM|G_|TRY|EXPBUF)|  mmap |close index")
 
@@ -217,3 +217,114 @@ def test_a_camera_that_is_to_be_found_is_stood_for_or_found_among_the_simulated_
     assert "top  open path=/dev/video0" in cli("plan", "check", path, "--trace", "--simulate").out
     path.write_text(SMALL.replace("/dev/video4", "{serial: SIM00009}"))
     assert cli("plan", "check", path, "--trace", "--simulate").code == 3
+
+
+TRIGGERED = """\
+output: none
+groups:
+  line-1:
+    trigger: {kind: pulse, output: {line: rig-lines:trigger, active: low}, pulse: 1ms, settle: 20ms, cycle: 40ms}
+    emergency_stop: {line: "gpiochip0:5", active: low, bias: pull-up}
+cameras:
+  top: {device: /dev/video4, group: line-1, size: 320x240, exposure: 8ms, settle: 0, trigger: {strobe: rig-lines:s}}
+  side: {device: /dev/video6, group: line-1, size: 320x240, exposure: 8ms, settle: 0, trigger: {}}
+plans:
+  sets: {group: line-1, every: 100ms, start: 50ms, count: 2}
+"""
+PULSE = TRIGGERED.splitlines()[3].strip()
+LINES = """\
+   +0.000000  line-1  line gpiochip0:5 open input active=low bias=pull-up
+   +0.000000  line-1  line gpiochip0:5 read -> inactive
+   +0.000000  top     line rig-lines:s open input active=high
+   +0.000000  line-1  line rig-lines:trigger open output active=low safe=inactive
+   +0.000000  line-1  line rig-lines:trigger read -> inactive
+   +0.050000  line-1  line rig-lines:trigger set active
+   +0.050013  top     line rig-lines:s edge to active
+   +0.051000  line-1  line rig-lines:trigger set inactive
+   +0.063013  line-1  # tick 0 of sets: delivered 13.013003ms after it was due, 2 frames
+   +0.150000  line-1  line rig-lines:trigger set active
+   +0.150013  top     line rig-lines:s edge to active
+   +0.151000  line-1  line rig-lines:trigger set inactive
+   +0.163013  line-1  # tick 1 of sets: delivered 13.012807ms after it was due, 2 frames
+   +0.163013  top     line rig-lines:s close
+   +0.163013  line-1  line rig-lines:trigger close
+   +0.163013  line-1  line gpiochip0:5 close
+"""
+
+
+def told_of_lines(out):
+    return "".join(f"{line}\n" for line in out.splitlines() if "  line " in line or "# tick" in line)
+
+
+def test_every_line_and_every_edge_under_the_names_of_the_file(cli, file):
+    result = cli("plan", "check", file(TRIGGERED), "--trace")
+    assert (result.code, result.err) == (0, "")
+    assert told_of_lines(result.out) == LINES
+    assert result.out.endswith("# edges seen: 2 of rig-lines:s\n")
+
+
+def test_the_trigger_mode_is_set_and_read_back_before_the_stream_and_put_back_after_it(cli, file):
+    calls = [line.split(maxsplit=2)[1:] for line in cli("plan", "check", file(TRIGGERED), "--trace").out.splitlines()]
+    top = [rest for camera, rest in (call for call in calls if len(call) == 2) if camera == "top"]
+    on, off = (top.index(f"VIDIOC_STREAM{word} type=VIDEO_CAPTURE") for word in ("ON", "OFF"))
+    set_ = top.index("VIDIOC_S_EXT_CTRLS trigger_mode=1")
+    read = next(place for place, call in enumerate(top) if "-> trigger_mode=1" in call and place > set_)
+    assert set_ < read < on < off < top.index("VIDIOC_S_EXT_CTRLS trigger_mode=0")
+
+
+def test_the_edges_as_facts(cli, file):
+    document = cli("plan", "check", file(TRIGGERED), "--trace", "--json").document
+    edges = [(edge["line"], edge["at_ns"], edge["ours"], edge["active"]) for edge in document["edges"]]
+    assert edges[:3] == [
+        ("rig-lines:trigger", 50_000_000, True, True),
+        ("rig-lines:s", 50_012_784, False, True),
+        ("rig-lines:trigger", 51_000_000, True, False),
+    ]
+    assert len(edges) == 6
+    assert [entry["told"] for entry in document["trace"] if entry.get("line") == "gpiochip0:5"] == [
+        "line gpiochip0:5 open input active=low bias=pull-up",
+        "line gpiochip0:5 read -> inactive",
+        "line gpiochip0:5 close",
+    ]
+
+
+def test_the_cameras_own_triggers(cli, file):
+    out = cli("plan", "check", file(TRIGGERED.replace(PULSE, "trigger: {kind: software, cycle: 40ms}")), "--trace").out
+    pressed = re.findall(r"\+(\S+)  (\w+) +VIDIOC_S_EXT_CTRLS software_trigger=1 ", out)
+    assert pressed == [("0.050000", "top"), ("0.050000", "side"), ("0.150000", "top"), ("0.150000", "side")]
+    assert out.count(": delivered") == 2
+
+
+@pytest.mark.parametrize("seen", ["", ", input: {line: 'rig:edge', active: low}"])
+def test_a_pwm_is_switched_on_when_all_stream_and_fires_by_itself(cli, file, seen):
+    pwm = f"trigger: {{kind: pwm, pwm: {{chip: pwmchip0, every: 50ms, width: 1ms}}{seen}}}"
+    out = cli("plan", "check", file(TRIGGERED.replace(PULSE, pwm)), "--trace").out
+    lines = out.splitlines()
+    on = next(place for place, line in enumerate(lines) if line.endswith("pwm pwmchip0:0 on: 1ms of every 50ms"))
+    assert all("STREAMON" not in line for line in lines[on:])
+    assert "+0.163013  line-1  pwm pwmchip0:0 off" in out
+    assert [line[3:12] for line in lines if "line rig-lines:s edge" in line] == [
+        "+0.000013", "+0.050013", "+0.100013", "+0.150013",
+    ]  # fmt: skip
+    assert ("4 of rig:edge" in lines[-1]) == bool(seen)
+    assert out.count(": delivered") == 2
+
+
+def test_triggers_of_others_never_come(cli, file):
+    text = TRIGGERED.replace(PULSE, "trigger: {kind: edge, input: rig-lines:edge}")
+    text = text.replace("every: 100ms, start: 50ms", "on_edge: true")
+    result = cli("plan", "check", file(text), "--trace")
+    assert result.code == 0
+    assert "VIDIOC_DQBUF" not in result.out
+    assert "# nobody is wired to rig-lines:edge in a dry run: no edge comes" in result.out
+
+
+def test_lines_of_simulate_are_those_of_its_chip(cli, file):
+    text = TRIGGERED.replace("/dev/video4", "/dev/video0").replace("/dev/video6", "/dev/video2")
+    text = text.replace("rig-lines:trigger, active: low", "bench:trigger").replace("rig-lines:s", "bench:strobe-0")
+    text = text.replace('"gpiochip0:5", active: low, bias: pull-up', "bench:stop")
+    # the second camera's stamps are of the end of its readout
+    text = text.replace("trigger: {}}", "trigger: {readout: 16ms}}")
+    out = cli("plan", "check", file(text), "--trace", "--simulate").out
+    assert out.count(": delivered") == 2
+    assert "edges seen: 2 of bench:strobe-0" in out

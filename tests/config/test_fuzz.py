@@ -17,10 +17,13 @@ _KEYS = """
 output file_type quality cameras plans quotas limits realtime ageing top left lapse camera device every start count
 burst windows from to when_busy catch_up priority quota client store copies rate format size exposure gain controls
 buffers settle memory granularity focus usb_reset group agent clients session frame cpus fifo lock_memory <<
+groups trigger trigger_modes on_edge divider distance kind output pulse pwm input settle cycle emergency_stop line
+active safe bias debounce mode delay jitter window wait readout strobe modes chip channel width sensor
 """
 _WORDS = """
 top left none null ~ true false yes 0 -1 5 010 1e400 5/s 5/min 5/0s 9/9000d -1s 0s 1s 500ms 8 30 1/0 6dB 16 640x480 once
 YUYV /dev/video0 skip coalesce catch_up lapse-0 2027-01-31T08:00:00Z 2020-01-01T00:00:00Z 0000-00-00T00:00Z mmap
+pulse edge bench:trigger external_edge low itself
 99999999999999999999 'x' "\\UFFFFFFFF" &a *a ! !!int - ? : | > @ % # --- ...
 """
 KEYS = st.sampled_from(_KEYS.split())
@@ -42,7 +45,9 @@ LINES = st.lists(
 )
 TOP = st.fixed_dictionaries(
     {"cameras": st.dictionaries(st.sampled_from(["top", "left"]), TREES), "plans": st.dictionaries(KEYS, TREES)},
-    optional=dict.fromkeys(("output", "quotas", "limits", "realtime", "ageing", "file_type", "quality"), TREES),
+    optional=dict.fromkeys(
+        ("output", "groups", "trigger_modes", "quotas", "limits", "realtime", "ageing", "file_type", "quality"), TREES
+    ),
 )
 
 

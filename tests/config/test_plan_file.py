@@ -22,7 +22,7 @@ from agent.v4l2.buffers import MemoryKind
 from agent.v4l2.gain import GainRequest
 
 PAGE = Path(__file__).parents[2] / "docs" / "plan-files.md"
-SHORTEST, COMPLETE = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+SHORTEST, COMPLETE, TRIGGERED = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
 MIN, HOUR, DAY = 60 * NS_PER_S, 3600 * NS_PER_S, 86_400 * NS_PER_S
 QUOTAS = {
     "agent": Limit(200, NS_PER_S, 20),
@@ -97,6 +97,13 @@ def test_the_documented_example():
     assert found.plans == {
         "line-1": (PlanOrder(plan=inspect, quota=Limit(5, NS_PER_S)), *(PlanOrder(plan=plan) for plan in lapses))
     }
+
+
+def test_the_documented_triggers():
+    """What each of its lines means is tests/config/test_triggers.py's."""
+    (group,) = parse(TRIGGERED).groups
+    assert [camera.trigger is not None for camera in group.cameras] == [True, True]
+    assert group.emergency_stop is not None
 
 
 def test_the_shortest_example_and_what_is_usual():
