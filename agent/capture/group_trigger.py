@@ -178,7 +178,7 @@ class GroupTrigger:
 
     def _arm(self) -> None:
         """Prove the idle level; pulses may leave when the cameras have settled."""
-        if self._order.kind is None:
+        if self._order.kind is None or self._ready_ns is not None:
             return
         try:
             if self._output is not None:
