@@ -30,6 +30,14 @@ class Witnessed:
     at_ns: int
 
 
+@dataclass(frozen=True)
+class Told:
+    """An event of the `Watch`. `at_ns`: when `read` had returned with it."""
+
+    event: Event
+    at_ns: int
+
+
 class Followed:
     """A `Watch` read by a thread of its own as soon as there is something to read."""
 
@@ -38,7 +46,7 @@ class Followed:
         self._changed = threading.Condition()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="followed")
-        self.events: list[Event] = []
+        self.told: list[Told] = []
         self.witnessed: list[Witnessed] = []
 
     def __enter__(self) -> Followed:
@@ -55,7 +63,7 @@ class Followed:
     def forget(self) -> None:
         """Begin anew with what comes from now on."""
         with self._changed:
-            self.events.clear()
+            self.told.clear()
             self.witnessed.clear()
 
     def wait_for(self, find: Callable[[], Found | None], what: str) -> Found:
@@ -64,17 +72,18 @@ class Followed:
         with self._changed:
             while (found := find()) is None:
                 left_s = deadline - time.monotonic()
-                assert left_s > 0, f"no {what} within {_LIMIT_S} s: {self.events}"
+                assert left_s > 0, f"no {what} within {_LIMIT_S} s: {self.told}"
                 self._changed.wait(left_s)
         return found
 
-    def event(self, kind: type[Event], path: str) -> Event:
-        """The first event of this kind about the camera at a path."""
+    def event(self, kind: type[Event], path: str | None = None) -> Told:
+        """The first event of this kind, about the camera at a path or any."""
 
-        def find() -> Event | None:
-            return next((e for e in self.events if isinstance(e, kind) and e.camera.path == path), None)
+        def find() -> Told | None:
+            ours = (told for told in self.told if isinstance(told.event, kind))
+            return next((told for told in ours if path in (None, told.event.camera.path)), None)
 
-        return self.wait_for(find, f"{kind.__name__} of {path}")
+        return self.wait_for(find, f"{kind.__name__} of {path or 'any camera'}")
 
     def witness(self, source: str, action: str, path: str) -> Witnessed:
         """The first event of the kernel or of udev about a node."""
@@ -95,7 +104,9 @@ class Followed:
                 with self._changed:
                     for source, monitor in monitors.items():
                         self._read(source, monitor)
-                    self.events += watch.read()
+                    events = watch.read()
+                    now_ns = monotonic_ns()
+                    self.told += [Told(event, now_ns) for event in events]
                     self._listed = True
                     self._changed.notify_all()
                 readable.poll(100)
