@@ -44,8 +44,6 @@ class LineOutput:
         # a clock that stands still until it is moved cannot be spun on
         spin_below_ns = SPIN_BELOW_NS if now_ns is monotonic_ns else 0
         self._pulses = PulseOut(self._line, pulse, read_ns=now_ns, spin_below_ns=spin_below_ns)
-        if order.safe_active:
-            self._line.set(active=False)
 
     @property
     def next_ns(self) -> int | None:

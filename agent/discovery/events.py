@@ -10,7 +10,7 @@ from agent.discovery.camera import Camera
 
 @dataclass(frozen=True, slots=True)
 class Appeared:
-    """A camera is there. `at_ns`: when the event was read, CLOCK_MONOTONIC."""
+    """A camera is there. `at_ns`: when its event was read, or the list begun that has it; CLOCK_MONOTONIC."""
 
     camera: Camera
     at_ns: int

@@ -74,16 +74,18 @@ class Watch:
                 continue
             if record is None:
                 break
+            at_ns = self._now_ns()
             self._take(record)
-            events += self._told()
+            events += self._told(at_ns)
         return events
 
     def _list(self) -> list[Event]:
+        at_ns = self._now_ns()
         self._listed_at = self._source.sequence()
         known, self._nodes = self._nodes, {}
         for node in self._source.list_nodes():
             self._keep(node, known.get(node.sys_path))
-        return self._told()
+        return self._told(at_ns)
 
     def _drain(self) -> None:
         """Leave out what is older than the new list. After an overrun the kernel sends again once all is read."""
@@ -120,6 +122,6 @@ class Watch:
             node = node.told(self._ask(node.path))
         self._nodes[node.sys_path] = node
 
-    def _told(self) -> list[Event]:
+    def _told(self, at_ns: int) -> list[Event]:
         before, self._cameras = self._cameras, cameras_of(self._nodes.values())
-        return difference(before, self._cameras, self._now_ns())
+        return difference(before, self._cameras, at_ns)

@@ -16,9 +16,10 @@ from agent.units import NS_PER_S, format_duration
 _KEYS = """
 output file_type quality cameras plans quotas limits realtime ageing top left lapse camera device every start count
 burst windows from to when_busy catch_up priority quota client store copies rate format size exposure gain controls
-buffers settle memory granularity focus usb_reset group agent clients session frame cpus fifo lock_memory <<
+buffers settle memory granularity focus usb_reset group agent clients session frame cpus fifo lock_memory
 groups trigger trigger_modes on_edge divider distance kind output pulse pwm input settle cycle emergency_stop line
 active safe bias debounce mode delay jitter window wait readout strobe modes chip channel width sensor
+serial port model vendor_id path <<
 """
 _WORDS = """
 top left none null ~ true false yes 0 -1 5 010 1e400 5/s 5/min 5/0s 9/9000d -1s 0s 1s 500ms 8 30 1/0 6dB 16 640x480 once

@@ -205,6 +205,18 @@ def test_each_node_is_asked_once_and_made_anew_again(world):
         assert asked == ["/dev/video0", "/dev/video1"] * 2
 
 
+def test_an_event_has_the_time_at_which_it_was_read_and_not_when_the_camera_had_answered(world):
+    now_ns = [100]
+
+    def ask(_path):
+        now_ns[0] += 1000
+
+    with Watch(world, ask, lambda: now_ns[0]) as watch:
+        watch.read()
+        world.plug(1, TOP)
+        assert watch.read()[0].at_ns == 100
+
+
 def test_a_node_that_cannot_be_asked_is_known_by_what_udev_says(world):
     with Watch(world, lambda _path: None) as watch:
         world.plug(1, TOP)
