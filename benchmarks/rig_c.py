@@ -24,16 +24,23 @@ BUSY_PLANS = 10_000
 
 
 def main(folder: Path) -> None:
-    """Measure and write C1.json, C1-bare.json, C2.json, C3.json and C4.json."""
+    """Measure and write C1.json, C1-bare.json, C2.json, C2-bare.json, C3.json and C4.json."""
     idle = Stage(paths=(vivid.find_vivid(),), rate=RATE)
     busy = Stage(paths=(*idle.paths, *vivid.find_others(idle.paths[0])), rate=RATE, others=BUSY_PLANS, encode=True)
     vivid.set_up(idle.paths[0], idle.width_px, idle.height_px, RATE)
     for path in busy.paths[1:]:  # v4l2-ctl sets no rate on multi-planar nodes; a session does
         vivid.set_stamps(path)
+    ping_ns: list[int] = []
+
+    def cancel_idle() -> Cancels:
+        found = cancel_often(idle, CANCELS)
+        ping_ns[:] = found.ping_ns
+        return found
+
     taken: list[Taken[Cancels | Bare]] = take_turns(
         {
-            "idle": lambda: cancel_often(idle, CANCELS),
-            "bare": lambda: stop_bare(idle.paths[0], idle.interval_ns, CANCELS),
+            "idle": cancel_idle,
+            "bare": lambda: stop_bare(idle.paths[0], idle.interval_ns, CANCELS, list(ping_ns)),
             "busy": lambda: cancel_often(busy, BUSY_CANCELS),
         },
         ROUNDS,
@@ -46,8 +53,13 @@ def main(folder: Path) -> None:
     finish(bare, [each.figures(("idle", Cancels.entry), ("bare", Bare.noop)) for each in taken], folder)
 
     answer = replace(row, name="C2", row="C2", measure="client send to answer, P50", gate=1.5, moonshot=1.1)
-    answer = replace(answer, against="bare server + C", peer=f"{_BARE}, P50, and STREAMOFF in a C program, P50")
+    in_c = "and STREAMOFF in a C program, P50"
+    answer = replace(
+        answer, against="ping + C", peer=f"a Ping on the same command socket, while it streams, P50, {in_c}"
+    )
     finish(answer, [each.figures(("idle", Cancels.answer), ("bare", Bare.both)) for each in taken], folder)
+    bare = replace(answer, name="C2-bare", against="bare server + C", peer=f"{_BARE}, P50, {in_c}")
+    finish(bare, [each.figures(("idle", Cancels.answer), ("bare", Bare.both_bare)) for each in taken], folder)
 
     loaded = replace(row, name="C3", row="C3", measure="client send to answer, P50", gate=2, moonshot=1.2)
     loaded = replace(

@@ -63,18 +63,29 @@ class Cancels:
 
 @dataclass(frozen=True, slots=True)
 class Bare:
-    """One block of the floor: a round trip to a server that does nothing, and STREAMOFF from C."""
+    """One block of the floor: a round trip to a server that does nothing, and STREAMOFF from C.
+
+    `ping_ns`: requests to a process of ours that do nothing, of the block of cancels before it.
+    """
 
     noop_ns: list[int]
     streamoff_ns: list[int]
+    ping_ns: list[int]
 
     def noop(self) -> Measured:
         """The round trip, P99."""
         return _at(99, self.noop_ns)
 
     def both(self) -> Measured:
+        """A request to a process of ours that does nothing, and a STREAMOFF, P50 each."""
+        return self._with(self.ping_ns)
+
+    def both_bare(self) -> Measured:
         """A round trip and a STREAMOFF, P50 each."""
-        found = percentile(self.noop_ns, 50) + percentile(self.streamoff_ns, 50)
+        return self._with(self.noop_ns)
+
+    def _with(self, request_ns: list[int]) -> Measured:
+        found = percentile(request_ns, 50) + percentile(self.streamoff_ns, 50)
         return Measured(found, len(self.streamoff_ns), self.streamoff_ns)
 
 
@@ -105,15 +116,15 @@ def _cancel_once(process: Supervised, stage: Stage, name: str, found: Cancels) -
     found.frames_after += max(words[Of.FRAMES] - delivered[0], words[Of.STORED] - delivered[1])
 
 
-def stop_bare(path: str, interval_ns: int, count: int) -> Bare:
-    """A block of the floor. Raises MissingTool."""
+def stop_bare(path: str, interval_ns: int, count: int, ping_ns: list[int]) -> Bare:
+    """A block of the floor. `ping_ns` goes into it. Raises MissingTool."""
     if not PROGRAM.exists():
         raise MissingTool(f"{PROGRAM.name} is not built: apt-get install gcc libc6-dev where the rig is started")
     command = [str(PROGRAM), path, str(count), str(interval_ns // 1000), str(random.randrange(1 << 30))]
     with noop_server() as client:
         noop_ns = [round_trip_ns(client, bytes(PACKET_OF_A_CANCEL)) for _ in range(PINGS * count)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return Bare(noop_ns, [int(line) for line in done.stdout.split()])
+    return Bare(noop_ns, [int(line) for line in done.stdout.split()], ping_ns)
 
 
 def _at(per_cent: int, samples_ns: list[int]) -> Measured:
