@@ -238,6 +238,7 @@ LINES = """\
    +0.000000  top     line rig-lines:s open input active=high
    +0.000000  line-1  line rig-lines:trigger open output active=low safe=inactive
    +0.000000  line-1  line rig-lines:trigger read -> inactive
+   +0.000000  line-1  line rig-lines:trigger read -> inactive
    +0.050000  line-1  line rig-lines:trigger set active
    +0.050013  top     line rig-lines:s edge to active
    +0.051000  line-1  line rig-lines:trigger set inactive
