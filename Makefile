@@ -27,7 +27,7 @@ $(VENV)/test: $(VENV)/pip pyproject.toml
 	@$(INSTALL) --editable '.[test]'
 	@touch $@
 
-demo: $(VENV)/run ## Two simulated cameras, photos in photos/, a contact sheet, a table of figures
+demo: $(VENV)/run ## Two simulated cameras: photos in photos/, a contact sheet, then both on one trigger with its ledger
 	@$(BIN)/camera-agent demo
 
 test: $(VENV)/test ## Unit, property and contract tests on the simulation; linters and types as tests

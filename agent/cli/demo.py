@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent.cli.bench import Doors
+    from agent.cli.demo_trigger import TriggeredDemo
     from agent.cli.inventory import Listed
     from agent.cli.shooting import Order, Shooting
     from agent.kernel import Kernel
@@ -37,11 +38,13 @@ _SHEET = "contact-sheet"
 @json_option
 @click.pass_obj
 def demo(doors: Doors, /, *, output: Path, count: int, as_json: bool) -> None:
-    """See it work: two simulated cameras side by side, their photos, a contact sheet, the figures.
+    """See it work: two simulated cameras side by side, their photos, a contact sheet, then both on one trigger.
 
     Each simulated camera draws its frame number, exposure and gain into the picture; at the end they are read back
-    from the photos and compared with what was written down. The cameras answer the same system calls as real ones.
+    from the photos and compared with what was written down. Then a plan fires both of them by one simulated line for
+    three seconds, and every pulse is accounted for. The cameras answer the same system calls as real ones.
     """
+    from agent.cli.demo_trigger import run_triggered
     from agent.cli.inventory import take_inventory
 
     with doors.kernels(True) as kernel:
@@ -49,10 +52,11 @@ def demo(doors: Doors, /, *, output: Path, count: int, as_json: bool) -> None:
         shootings = _shoot_all(kernel, _orders(cameras, output, count), quiet=as_json)
     sheet = _write_sheet(output, shootings)
     marks = [_count_marks(shooting) for shooting in shootings]
+    triggered = run_triggered(sheet.parent, quiet=as_json)
     if as_json:
-        _print_facts(shootings, marks, sheet)
+        _print_facts(shootings, marks, sheet, triggered)
     else:
-        _show(shootings, marks, sheet)
+        _show(shootings, marks, sheet, triggered)
 
 
 def _orders(cameras: Sequence[Listed], output: Path, count: int) -> list[Order]:
@@ -136,15 +140,17 @@ def _count_marks(shooting: Shooting) -> int:
     return agree
 
 
-def _print_facts(shootings: Sequence[Shooting], marks: Sequence[int], sheet: Path) -> None:
+def _print_facts(shootings: Sequence[Shooting], marks: Sequence[int], sheet: Path, triggered: TriggeredDemo) -> None:
+    from agent.cli.demo_trigger import triggered_facts
     from agent.cli.figures import as_dict
     from agent.cli.show import print_json
 
     cameras = [{**as_dict(shooting), "marks_agree": agree} for shooting, agree in zip(shootings, marks, strict=True)]
-    print_json({"cameras": cameras, "contact_sheet": str(sheet)})
+    print_json({"cameras": cameras, "contact_sheet": str(sheet), "triggered": triggered_facts(triggered)})
 
 
-def _show(shootings: Sequence[Shooting], marks: Sequence[int], sheet: Path) -> None:
+def _show(shootings: Sequence[Shooting], marks: Sequence[int], sheet: Path, triggered: TriggeredDemo) -> None:
+    from agent.cli.demo_trigger import triggered_parts
     from agent.cli.show import heading, line, pairs, print_all, table
 
     columns = [_column(shooting, agree) for shooting, agree in zip(shootings, marks, strict=True)]
@@ -154,8 +160,10 @@ def _show(shootings: Sequence[Shooting], marks: Sequence[int], sheet: Path) -> N
         ("look at them", str(sheet)),
         ("your cameras", "camera-agent devices"),
         ("your photos", "camera-agent capture --count 10 --exposure 8ms"),
+        ("this plan again", f"camera-agent plan run {triggered.plan} --simulate"),
     ]
-    print_all(table(headings, rows), line(""), heading("What next"), pairs(following, indent=2))
+    parts = [table(headings, rows), line(""), *triggered_parts(triggered), line("")]
+    print_all(*parts, heading("What next"), pairs(following, indent=2))
 
 
 def _column(shooting: Shooting, agree: int) -> dict[str, str]:

@@ -20,8 +20,8 @@ class Board(Protocol):
     clock: Clock
     deadlines: Deadlines
 
-    def drive(self, wiring: Wiring, high: bool | None) -> None:
-        """Let an output drive its line; None: let go."""
+    def drive(self, wiring: Wiring, high: bool | None) -> int:
+        """Let an output drive its line; None: let go. The clock when the level stood, before anybody heard of it."""
         ...
 
     def level_of(self, wiring: Wiring) -> bool:
@@ -99,8 +99,8 @@ class SimulatedOutput(_Held):
         """Drive the line. Raises LineGone; StateError after `release`."""
         self._check("set the level", "GPIO_V2_LINE_SET_VALUES")
         before_ns = self._board.clock.now_ns()
-        self._board.drive(self._wiring, active != self.active_low)
-        return Written(before_ns, self._board.clock.now_ns())
+        # what is wired to it works beside us, as hardware would: its time is not the call's
+        return Written(before_ns, self._board.drive(self._wiring, active != self.active_low))
 
     def release(self) -> None:
         """Safe level, then let go. Idempotent; silent when the chip has gone."""

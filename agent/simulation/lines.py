@@ -166,11 +166,12 @@ class SimulatedLines:
 
     # ---- agent.simulation.line_handles.Board
 
-    def drive(self, wiring: Wiring, high: bool | None) -> None:
-        """Let an output drive its line."""
+    def drive(self, wiring: Wiring, high: bool | None) -> int:
+        """Let an output drive its line; the clock when its level stood."""
         with self._changing():
             wiring.driven = high
             self._settle_levels(wiring)
+            return self.clock.now_ns()
 
     def level_of(self, wiring: Wiring) -> bool:
         """The physical level."""

@@ -25,6 +25,11 @@ def test_what_a_newcomer_sees(cli, kernel, tmp_path):
         "What next",
         "camera-agent devices",
         "camera-agent capture --count 10 --exposure 8ms",
+        "One trigger line, both cameras: a pulse a tick",
+        f"and 10 more in {tmp_path / 'triggered-000000.jsonl'}",
+        "15 pulses of the kind pulse; ",
+        ": the sums match",
+        f"camera-agent plan run {tmp_path / 'triggered-000000.yaml'} --simulate",
         str(tmp_path / "contact-sheet-000000.jpg"),
     ):
         assert fragment in result.out
@@ -37,6 +42,20 @@ def test_json(cli, tmp_path):
     document = cli("demo", "--output", tmp_path, "--count", "3", "--json").document
     assert [camera["marks_agree"] for camera in document["cameras"]] == [3, 3]
     assert document["contact_sheet"] == str(tmp_path / "contact-sheet-000000.jpg")
+    triggered = document["triggered"]
+    (group,) = triggered["triggers"]
+    for camera in group["cameras"]:
+        ends = [camera[end] for end in ("matched", "missed", "late", "ambiguous", "open")]
+        assert sum(ends) == camera["pulses"] == group["pulses"] > 0
+        ours = [line for line in triggered["ledger"] if line["camera"] == camera["camera"] and not line["explained"]]
+        assert sum(line["end"] == "matched" for line in ours) == camera["matched"]
+
+
+def test_the_triggered_plan_is_left_for_another_run(cli, tmp_path):
+    assert cli("demo", "--output", tmp_path, "--count", "2").code == 0
+    checked = cli("plan", "check", tmp_path / "triggered-000000.yaml")
+    assert checked.code == 0
+    assert "a pulse of 1ms on line bench:trigger when a tick is due, 50ms apart at least" in checked.out
 
 
 def test_a_second_time_into_the_same_folder(cli, tmp_path):

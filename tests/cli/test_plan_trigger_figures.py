@@ -114,8 +114,8 @@ def test_who_pressed_and_how_fast_the_streams_were_off():
     facts = CancelReport(plans=1, already=False, cameras=cameras)
     stop = EmergencyStopped(at_ns=base_ns, pressed_ns=base_ns, why="line bench:stop", facts=facts)
     assert pressed_text(stop, base_ns - 3 * NS_PER_S) == (
-        "line bench:stop, 3.000 s after the plans' start; STREAMOFF of top entered 120 us after the edge, returned "
-        "2 ms after it; side was off with its process, 5 ms after it"
+        "line bench:stop, 3.000 s after the plans' start; STREAMOFF of top entered 120 us after the edge, "
+        "returned 2 ms after it; side was off with its process, 5 ms after it"
     )
     as_facts = pressed_facts("g", stop)
     assert [camera["to_entry_ns"] for camera in as_facts["cameras"]] == [120_000, None, None]

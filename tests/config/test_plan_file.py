@@ -134,7 +134,7 @@ def test_a_burst_without_enough_buffers(burst, buffers):
 
 
 def test_the_documented_errors():
-    (shown,) = re.findall(r"```text\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (shown,) = re.findall(r"```text\n(camera-agent: .*?)```", PAGE.read_text(), re.DOTALL)
     with pytest.raises(ConfigError) as caught:
         parse("cameras:\n  top: {device: /dev/video0}\nplans:\n  lapse:\n    camera: tpo\n    every: 10\n")
     assert f"camera-agent: {caught.value.message}\n  {caught.value.hint}\n" == shown
