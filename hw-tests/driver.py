@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from agent.capture.board import Head, Of
 from agent.capture.child import Spawn, spawner
 from agent.capture.life import Ways
-from agent.capture.messages import AddPlans, Cancel, CancelReport, Command, Done, Ready, Refused, StartCamera
+from agent.capture.messages import AddPlans, Cancel, CancelReport, Command, Done, Quit, Ready, Refused, StartCamera
 from agent.capture.order import CameraOrder, GroupOrder, PlanOrder, StageLimits
 from agent.capture.pulse_log import PulseRecord
 from agent.capture.pulse_log import unpack as unpack_pulse
+from agent.capture.safe_lines import make_safe
 from agent.capture.sink_process import SinkOrder
 from agent.capture.state_word import Phase, describe, read_word
 from agent.capture.supervisor import Supervisor
@@ -23,6 +25,7 @@ from agent.clock import monotonic_ns
 from agent.schedule.account import Account
 from agent.schedule.plan import Plan
 from agent.schedule.ring import RingReader
+from agent.trigger.gpio import GpioLines
 from agent.units import NS_PER_MS, NS_PER_S
 
 PROGRAM = spawner((sys.executable, "-m", "agent.cli.process"))
@@ -62,6 +65,7 @@ class Driver:
             trigger=trigger,
             emergency_stop=emergency_stop,
         )
+        ways = {"make_safe": partial(make_safe, GpioLines()), **ways}
         ways = {"wedged_ns": 30 * NS_PER_S, "starting_ns": 120 * NS_PER_S, "first_back_off_ns": NS_PER_MS, **ways}
         self.supervisor = Supervisor([order], Ways(spawn=spawn, **ways), monotonic_ns())
         self.group = self.supervisor.groups["group"]
@@ -152,6 +156,11 @@ class Driver:
         answer = self.answer(self.ask(Cancel, kind="camera", name=camera, by="the test"))
         assert isinstance(answer, Done), answer
         return answer.facts, answer
+
+    def quit(self) -> None:
+        """End the process as a run does: everything cancelled, cameras put back as they were found."""
+        self.done(Quit, by="the test")
+        self.until(lambda: self.group.pid is None)
 
     # -- the shared page ----------------------------------------------------------------------------------------
 

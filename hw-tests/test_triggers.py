@@ -142,8 +142,7 @@ def test_every_pulse_is_paired_with_its_own_frame_and_no_first_trigger_is_lost(c
         words, delays = driver.words(UVC), driver.group.board.delays(0)
         assert (words[Of.SPURIOUS], words[Of.RELOCKS], delays.count) == (0, 0, 20)
         print(f"pulse to stamp: median {delays.percentile(50) / 1e6:.1f} ms, max {delays.max_ns / 1e6:.1f} ms")
-        answer = driver.answer(driver.ask(StartCamera, camera=UVC))
-        assert not isinstance(answer, Refused)
+        driver.quit()
     assert witness.settings[-1][:2] == ("privacy", 0), "the trigger mode was not put back"
 
 
@@ -157,7 +156,7 @@ def test_lost_doubled_and_ghost_frames_are_each_named_and_no_pairing_shifts(came
             driver.until(lambda wanted=ticks: driver.account().delivered + driver.account().failed >= wanted)
             if name == "ghost_frame":
                 driver.watch(600 * NS_PER_MS)
-            camera.fault(name)
+            camera.fault(name, count=1)
         finished(driver, 9)
         ledger = driver.ledger()
         assert_agrees(ledger, witness)
@@ -181,7 +180,7 @@ def test_two_cameras_on_one_line_bring_sets_and_one_that_misses_makes_an_incompl
         armed(driver, UVC, OTHER)
         driver.add("group", period_ns=PERIOD_NS, count=10, **WAITS)
         driver.until(lambda: driver.account().delivered >= 4)
-        two.fault("drop_trigger")
+        two.fault("drop_trigger", count=1)
         finished(driver, 10)
         ledger = driver.ledger()
         for place, witness in enumerate(witnesses):
