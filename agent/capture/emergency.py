@@ -71,14 +71,17 @@ class EmergencyStop:
         return None
 
     def on_edges(self) -> Pressed | None:
-        """Edges wait: the first active one is the stop."""
+        """Edges wait: the first active one is the stop.
+
+        One to inactive says that it was active just before, even if the kernel merged the two: that counts too.
+        """
         if self._line is None:
             return None
         try:
             edges = self._line.read()
-            active = next((edge for edge in edges.edges if edge.active), None)
-            if active is not None:
-                return self._press(Pressed(active.time_ns, f"line {self._order.line}"))
+            if edges.edges:
+                first = next((edge for edge in edges.edges if edge.active), edges.edges[0])
+                return self._press(Pressed(first.time_ns, f"line {self._order.line}"))
             if edges.lost or self._line.is_active():
                 return self._press(Pressed(self._now_ns(), f"line {self._order.line}"))
         except LineError as error:
@@ -88,6 +91,8 @@ class EmergencyStop:
     def unlatch(self) -> None:
         """Streams may be started again. Raises EmergencyStopLatched while the line is active or not to be read."""
         try:
+            if self._line is not None:
+                self._line.read()  # the edges of the press that is released: later ones are another press
             is_active = self._line is None or self._line.is_active()
         except LineError as error:
             self._lost(error)

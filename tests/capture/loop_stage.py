@@ -133,7 +133,7 @@ class LoopStage:
             emergency_stop=emergency_stop,
         )
         self._camera_trigger, self._triggered = camera_trigger, cameras
-        self.wrap_output = self.prepare_camera = self.hold = self.pulled = None
+        self.wrap_output = self.wrap_input = self.prepare_camera = self.hold = self.pulled = None
         self._adopted, self._left_off = adopted, left_off
         self._queue_messages = queue_messages
 
@@ -202,6 +202,9 @@ class LoopStage:
         if self.wrap_output is not None:
             opened = self.lines.open_output
             self.lines.open_output = lambda order: self.wrap_output(opened(order))
+        if self.wrap_input is not None:
+            watched = self.lines.open_input
+            self.lines.open_input = lambda order: self.wrap_input(watched(order))
         if self.prepare_camera is not None:
             for camera in self.kernel.cameras:
                 self.prepare_camera(camera)

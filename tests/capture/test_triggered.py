@@ -16,7 +16,7 @@ from agent.schedule.plan import OnEdge, WhenBusy
 from agent.schedule.ring import RingReader
 from agent.simulation.trigger_log import Fate
 from agent.trigger.budget import Budget
-from agent.trigger.lines import InputOrder, LineRef, OutputOrder
+from agent.trigger.lines import Edges, InputOrder, LineRef, OutputOrder
 from agent.trigger.modes import TriggerMode
 from agent.trigger.pulse import PulseOrder
 from agent.trigger.verdicts import Cause, End
@@ -442,6 +442,31 @@ def test_it_is_released_when_the_line_is_and_somebody_says_so():
         stage.advance(300 * NS_PER_MS)
         assert stage.streams("top")
         assert len(stage.of(m.EmergencyStopped)) == 1
+
+
+def test_a_press_whose_two_edges_the_kernel_merged_into_one_stops_as_well():
+    class Merging:
+        def __init__(self, line):
+            self._line = line
+
+        def read(self):
+            edges, lost = self._line.read()
+            return Edges(edges[-1:], lost)
+
+        def __getattr__(self, name):
+            return getattr(self._line, name)
+
+    stage = LoopStage(emergency_stop=STOP_ORDER)
+    stage.wrap_input = Merging
+    with stage:
+        stage.lines.pull(STOP, True)
+        stage.lines.pull(STOP, False)
+        stage.settle()
+        assert len(stage.of(m.EmergencyStopped)) == 1
+        assert not stage.streams()
+        assert isinstance(stage.ask(m.ReleaseStop), m.Done)
+        stage.ask(m.StartCamera, camera="top")
+        assert stage.streams(), "the edges of the press were not another one"
 
 
 def test_pressed_from_the_beginning_nothing_is_started():
