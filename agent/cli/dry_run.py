@@ -149,9 +149,9 @@ class _Group:
         """What the loop says."""
         return [received.message for received in self._parent.drain(1_000_000)]
 
-    def taken(self) -> list[int]:
-        """Frames that ticks got, by camera."""
-        return [words[Of.TAKEN] for words in self.board.all_cameras()]
+    def taken(self) -> list[tuple[int, int]]:
+        """Frames that ticks got, and those that came back stored, by camera."""
+        return [(words[Of.TAKEN], words[Of.STORED]) for words in self.board.all_cameras()]
 
     def release(self) -> None:
         """Streams off, cameras closed."""

@@ -153,6 +153,16 @@ plans:
     assert set(off) == {"top", "side", "left"}
 
 
+def test_a_frame_that_was_stored_goes_back_as_one_that_was_wanted(cli, file):
+    text = SMALL.replace("output: none\n", "").replace("burst: 2", "burst: 1")
+    trace = cli("plan", "check", file(text), "--trace", "--json").document["trace"]
+    wanted = [
+        entry["call"] for entry in trace if entry.get("wanted") and entry.get("call") in ("VIDIOC_DQBUF", "VIDIOC_QBUF")
+    ]
+    streaming = wanted[wanted.index("VIDIOC_DQBUF") :]
+    assert streaming.count("VIDIOC_QBUF") == 2
+
+
 def test_a_camera_that_cannot_be_set_ends_with_its_error(cli, file):
     result = cli("plan", "check", file(SMALL.replace("320x240", "333x77")), "--trace")
     assert result.code == 2
