@@ -58,7 +58,8 @@ def test_every_pulse_is_accounted_for_and_every_end_is_a_line(cli, file):
 
 
 def test_in_words(cli, file):
-    result = cli("plan", "run", file("group: bench, every: 150ms, count: 3"), "--simulate", "--ledger", "pulses.jsonl")
+    result = cli("plan", "run", file("group: bench, every: 150ms, count: 3"), "--simulate", "--ledger", "pulses.jsonl",
+                 "--plot", "run.svg")  # fmt: skip
     told = " ".join(result.out.split())
     for fragment in (
         "trigger pulses matched missed late ambiguous spurious residuals pulse to start",
@@ -67,6 +68,7 @@ def test_in_words(cli, file):
         "lines in pulses.jsonl",
     ):
         assert fragment in told
+    assert "start of exposure less its expected instant" in Path("run.svg").read_text()
 
 
 def test_a_plan_that_starts_on_edges(cli, file):
