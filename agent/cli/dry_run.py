@@ -19,6 +19,7 @@ from agent.capture.tick_log import TickRecord, unpack
 from agent.cli.bench import SteppedCameras
 from agent.cli.dry_process import DryProcess, TellingPwm
 from agent.cli.relayed import relayed
+from agent.cli.simulated_modes import without_modules
 from agent.config.plan_file import PlanFile
 from agent.errors import AgentError
 from agent.schedule.account import Account, State
@@ -81,7 +82,7 @@ class DryRun:
             quotas = QuotaPage(file.groups, self.start_ns)
             resources.callback(quotas.release)
             self._groups: list[DryProcess] = []
-            for order in file.groups:
+            for order in map(without_modules, file.groups):
                 group = DryProcess(kernel, lines, self._pwm_of(order), order, quotas, cameras.now_ns)
                 resources.callback(group.release)
                 self._groups.append(group)

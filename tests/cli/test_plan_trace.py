@@ -339,3 +339,12 @@ def test_lines_of_simulate_are_those_of_its_chip(cli, file):
     out = cli("plan", "check", file(text), "--trace", "--simulate").out
     assert out.count(": delivered") == 2
     assert "edges seen: 2 of bench:strobe-0" in out
+
+
+def test_no_module_of_this_machine_is_touched(cli, file):
+    text = TRIGGERED.replace("trigger: {}}", "trigger: {sensor: imx296, mode: external_level}}")
+    result = cli("plan", "check", file(text), "--trace")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.count(": delivered") == 2
+    assert "# Camera side: the parameter of imx296's module is not set here" in result.out
+    assert re.search(r"side +VIDIOC_S_EXT_CTRLS trigger_mode=2", result.out)
