@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from agent.cli.line_names import LineNames, RenamedLines, places_of
 from agent.clock import ReadClock
 from agent.kernel import Kernel, LinuxKernel
 from agent.kernel import Mapping as Memory
-from agent.trigger.lines import ChipInfo, InputLine, InputOrder, LineInfo, LineRef, Lines, OutputLine, OutputOrder
+from agent.trigger.lines import InputOrder, LineRef, Lines
 
 if TYPE_CHECKING:
     from agent.capture.order import GroupOrder
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from agent.simulation.camera import SimulatedCamera
     from agent.simulation.kernel import SimulatedKernel
     from agent.simulation.line_level import OnLevel
-    from agent.simulation.lines import SimulatedLines
     from agent.simulation.pwm import SimulatedPwm
     from agent.trigger.pwm_order import PwmOrder
 
@@ -188,7 +188,7 @@ def open_stepped(paths: Sequence[str], like: str | None, groups: Sequence[GroupO
     from agent.simulation.bench import sensor_profile, simulated_kernel, uvc_profile
     from agent.simulation.clock import ManualClock
     from agent.simulation.kernel import SimulatedKernel
-    from agent.simulation.wired import wired_lines
+    from agent.simulation.wired import CHIP, lines_as, wired_lines
 
     clock = ManualClock()
     if like is None:
@@ -197,10 +197,17 @@ def open_stepped(paths: Sequence[str], like: str | None, groups: Sequence[GroupO
         return
     make = {"uvc": uvc_profile, "sensor": sensor_profile}[like]
     profiles = [make(chr(ord("A") + place % 26), place + 1) for place in range(len(paths))]
-    names = _LineNames(groups)
-    with SimulatedKernel(profiles, clock=clock) as kernel, names.wired(kernel, paths) as lines:
+    names = LineNames(groups, paths)
+    with (
+        SimulatedKernel(profiles, clock=clock) as kernel,
+        lines_as(kernel, outputs=names.outputs, strobes=names.strobes, inputs=names.inputs) as lines,
+    ):
         nodes = {path: camera.path for path, camera in zip(paths, kernel.cameras, strict=True)}
-        yield _Stepped(kernel, _Renamed(kernel, nodes), _RenamedLines(lines, names), paths, names)
+
+        def pull(order: InputOrder, active: bool) -> None:
+            lines.pull(LineRef(CHIP, names.simulated(order.line)), active != order.active_low)
+
+        yield _Stepped(kernel, _Renamed(kernel, nodes), RenamedLines(lines, names, CHIP), paths, pull)
 
 
 class _Stepped:
@@ -212,9 +219,10 @@ class _Stepped:
         kernel: Kernel,
         lines: Lines,
         paths: Sequence[str],
-        names: _LineNames | None,
+        pull: Callable[[InputOrder, bool], None] | None,
     ) -> None:
-        self._simulated, self._paths, self._names = simulated, paths, names
+        """`pull` gives an input of the file a level; None: inputs are not ours to pull."""
+        self._simulated, self._paths, self._pull = simulated, paths, pull
         self._pwms: list[SimulatedPwm] = []
         self.kernel, self.lines = kernel, lines
         self.now_ns: ReadClock = simulated.clock.now_ns
@@ -222,10 +230,10 @@ class _Stepped:
     def open_pwm(self, group: GroupOrder, order: PwmOrder) -> Pwm:
         from agent.simulation.wired import firing
 
-        listeners = [firing(self._simulated, _places(group, self._paths))]
-        seen = group.trigger.input if group.trigger is not None else None
-        if seen is not None and self._names is not None:
-            listeners.append(self._names.pulling(seen))
+        listeners = [firing(self._simulated, places_of(group, self._paths))]
+        seen, pull = group.trigger.input if group.trigger is not None else None, self._pull
+        if seen is not None and pull is not None:
+            listeners.append(lambda active, _at_ns: pull(seen, active))
         pwm = _simulated_pwm(self._simulated, order, listeners)
         self._pwms.append(pwm)
         return pwm
@@ -238,78 +246,6 @@ class _Stepped:
 
     def advance_to(self, instant_ns: int) -> None:
         self._simulated.advance(max(instant_ns - self.now_ns(), 0))
-
-
-def _places(group: GroupOrder, paths: Sequence[str]) -> tuple[int, ...]:
-    """The triggered cameras of a group among `paths`."""
-    return tuple(paths.index(camera.path) for camera in group.cameras if camera.trigger and camera.path in paths)
-
-
-class _LineNames:
-    """The lines of a file, each as a line of one simulated chip."""
-
-    def __init__(self, groups: Sequence[GroupOrder]) -> None:
-        self._groups = groups
-        self._names: dict[LineRef, str] = {}
-        self._lines: SimulatedLines | None = None
-
-    def wired(self, kernel: SimulatedKernel, paths: Sequence[str]) -> SimulatedLines:
-        """Outputs to their cameras, strobes from theirs; nobody is at the other end of inputs."""
-        from agent.simulation.wired import Wire, lines_as
-
-        outputs, strobes, inputs = [], [], []
-        for group in self._groups:
-            trigger, stop = group.trigger, group.emergency_stop
-            if trigger is not None and trigger.output is not None:
-                cameras = _places(group, paths)
-                outputs.append(Wire(self._name(trigger.output.line), cameras, trigger.output.active_low))
-            seen = [trigger.input if trigger is not None else None, stop.input if stop is not None else None]
-            inputs += [Wire(self._name(order.line), (), order.active_low) for order in seen if order is not None]
-            for camera in group.cameras:
-                strobe = camera.trigger.strobe if camera.trigger is not None else None
-                if strobe is not None:
-                    cameras = (paths.index(camera.path),)
-                    strobes.append(Wire(self._name(strobe.line), cameras, strobe.active_low))
-        self._lines = lines_as(kernel, outputs=outputs, strobes=strobes, inputs=inputs)
-        return self._lines
-
-    def simulated(self, line: LineRef) -> LineRef:
-        """The simulated line that stands for one of the file."""
-        from agent.simulation.wired import CHIP
-
-        return LineRef(CHIP, self._names.get(line, str(line).replace(":", "_")))
-
-    def pulling(self, order: InputOrder) -> OnLevel:
-        """What gives an input the levels of a PWM."""
-
-        def pull(active: bool, _at_ns: int) -> None:
-            if self._lines is not None:
-                self._lines.pull(self.simulated(order.line), active != order.active_low)
-
-        return pull
-
-    def _name(self, line: LineRef) -> str:
-        return self._names.setdefault(line, f"line-{len(self._names)}")
-
-
-class _RenamedLines:
-    """Simulated lines under the names of the file, whatever machine it is written for."""
-
-    def __init__(self, lines: Lines, names: _LineNames) -> None:
-        self._lines, self._names = lines, names
-
-    def chips(self) -> Sequence[ChipInfo]:
-        return self._lines.chips()
-
-    def lines(self, chip: str) -> Sequence[LineInfo]:
-        return self._lines.lines(chip)
-
-    def open_output(self, order: OutputOrder) -> OutputLine:
-        return self._lines.open_output(replace(order, line=self._names.simulated(order.line)))
-
-    def open_input(self, order: InputOrder) -> InputLine:
-        # without its bias: whoever is wired to it holds it inactive
-        return self._lines.open_input(replace(order, line=self._names.simulated(order.line), bias=None))
 
 
 class _Renamed:

@@ -6,37 +6,25 @@ done at once; its outcome still comes through the doorbell, as in a capture proc
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from agent.capture.board import Board, Of
-from agent.capture.channel import Channel, attach, open_pair
-from agent.capture.helper import Doorbell, Job, Outcome, Then
-from agent.capture.inbox import Inbox
-from agent.capture.loop import CaptureLoop
 from agent.capture.messages import AddPlans, CameraChanged, Cancel, Command, Done, Refused
 from agent.capture.order import GroupOrder, PlanOrder
-from agent.capture.process import Equipment
-from agent.capture.process_messages import Assignment
-from agent.capture.publish import NoPublisher, Returned
 from agent.capture.pwm_output import OpenPwm, Pwm
-from agent.capture.quota_page import QuotaPage, open_quotas
+from agent.capture.quota_page import QuotaPage
 from agent.capture.tick_log import TickRecord, unpack
 from agent.cli.bench import SteppedCameras
+from agent.cli.dry_process import DryProcess, TellingPwm
 from agent.cli.relayed import relayed
+from agent.cli.simulated_modes import without_modules
 from agent.config.plan_file import PlanFile
 from agent.errors import AgentError
-from agent.kernel import Kernel
 from agent.schedule.account import Account, State
-from agent.schedule.ring import RingReader
-from agent.shared import Page
-from agent.trigger.lines import Lines
 from agent.trigger.pwm_order import PwmOrder
 from agent.trigger.trace import LineCall, TracingLines
-from agent.units import format_duration
 from agent.v4l2.trace import Call, TracingKernel
 
 MOST_FRAMES = 20_000
@@ -58,128 +46,6 @@ class Entry:
     idle: bool = False
     line: LineCall | None = None
     told: str = ""
-
-
-class AtOnce:
-    """A `Helper` without a thread: the job is done when it is submitted."""
-
-    def __init__(self, _name: str, bell: Doorbell) -> None:
-        self._bell = bell
-
-    def submit(self, job: Job, then: Then) -> None:
-        """Do it now; its outcome comes when the bell is answered."""
-        try:
-            outcome = Outcome(job(), None)
-        except AgentError as error:
-            outcome = Outcome(None, error)
-        self._bell.put(then, outcome)
-
-    def start(self) -> None:
-        """Nothing to make ready."""
-
-    def release(self) -> bool:
-        """Nothing to end."""
-        return True
-
-
-class _StoresAtOnce(NoPublisher):
-    """A sink that takes no time and keeps nothing."""
-
-    def collect(self, now_ns: int) -> Sequence[Returned]:
-        return [replace(back, stored=True) for back in super().collect(now_ns)]
-
-
-class _Group:
-    """One capture process without the process."""
-
-    def __init__(
-        self,
-        kernel: Kernel,
-        lines: Lines,
-        open_pwm: OpenPwm,
-        order: GroupOrder,
-        quotas: QuotaPage,
-        now_ns: Callable[[], int],
-    ) -> None:
-        with ExitStack() as resources:
-            page = resources.enter_context(
-                Page.create("dry run", Board.words_for(len(order.cameras), order.plan_capacity))
-            )
-            self.board = Board.create(page.words, len(order.cameras), order.plan_capacity)
-            resources.callback(self.board.release)
-            self._parent, theirs = open_pair()
-            resources.callback(self._parent.release)
-            channel: Channel = resources.enter_context(attach(theirs.detach()))
-            inbox = resources.enter_context(Inbox(channel))
-            # here nobody else judges a Ctrl-C
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            assignment = Assignment(order=order, quota_base=quotas.bases[order.name])
-            allowed = open_quotas(quotas.page.fd, assignment, resources)
-            equipment = Equipment(kernel, assignment, inbox, channel, self.board, allowed, lines, open_pwm)
-            self.loop = CaptureLoop(equipment, _StoresAtOnce(), make_helper=AtOnce, now_ns=now_ns)
-            resources.callback(self.loop.release)
-            self.order = order
-            self.plans: dict[int, tuple[str, str]] = {}
-            """Name and camera by place."""
-            self.ring = RingReader(self.board.ring)
-            self._now_ns = now_ns
-            self._resources = resources.pop_all()
-
-    def next_ns(self) -> int | None:
-        """When the loop has something to do by itself."""
-        times = [self.loop.scheduler.next_ns, self.loop.publisher.next_ns(), self.loop.lines.next_ns]
-        times += [unit.next_ns for unit in self.loop.units.values()]
-        return min((time for time in times if time is not None), default=None)
-
-    def turn(self) -> bool:
-        """One turn of the loop if there is a reason for one."""
-        events = self.loop.epoll.poll(0)
-        due_ns = self.next_ns()
-        woken = any(fd != self.loop.timer.fd for fd, _ in events)
-        if not woken and (due_ns is None or due_ns > self._now_ns()):
-            return False
-        self.loop.turn(events)
-        return True
-
-    def send(self, command: Command) -> None:
-        """To the loop's inbox."""
-        self._parent.send(command)
-
-    def hear(self) -> list[Any]:
-        """What the loop says."""
-        return [received.message for received in self._parent.drain(1_000_000)]
-
-    def taken(self) -> list[int]:
-        """Frames that ticks got, by camera."""
-        return [words[Of.TAKEN] for words in self.board.all_cameras()]
-
-    def release(self) -> None:
-        """Streams off, cameras closed."""
-        self._resources.close()
-
-
-class _TellingPwm:
-    """A PWM channel, with what is done to it told."""
-
-    def __init__(self, pwm: Pwm, order: PwmOrder, tell: Callable[[str], None]) -> None:
-        self._pwm, self._order, self._tell = pwm, order, tell
-        self._on = False
-
-    def start(self) -> None:
-        order = self._order
-        every, width = format_duration(order.period_ns), format_duration(order.width_ns)
-        self._tell(f"pwm {order.chip}:{order.channel} on: {width} of every {every}")
-        self._on = True
-        self._pwm.start()
-
-    def stop(self) -> None:
-        if self._on:
-            self._on = False
-            self._tell(f"pwm {self._order.chip}:{self._order.channel} off")
-            self._pwm.stop()
-
-    def release(self) -> None:
-        self.stop()
 
 
 def _holders(groups: Sequence[GroupOrder]) -> Iterator[tuple[str, str]]:
@@ -215,9 +81,9 @@ class DryRun:
         with ExitStack() as resources:
             quotas = QuotaPage(file.groups, self.start_ns)
             resources.callback(quotas.release)
-            self._groups: list[_Group] = []
-            for order in file.groups:
-                group = _Group(kernel, lines, self._pwm_of(order), order, quotas, cameras.now_ns)
+            self._groups: list[DryProcess] = []
+            for order in map(without_modules, file.groups):
+                group = DryProcess(kernel, lines, self._pwm_of(order), order, quotas, cameras.now_ns)
                 resources.callback(group.release)
                 self._groups.append(group)
             self._resources = resources.pop_all()
@@ -267,7 +133,7 @@ class DryRun:
         for group in self._groups:
             self._ask(group, Cancel(id=2, kind="all", name="", by="the dry run"))
 
-    def _ask(self, group: _Group, command: Command) -> Any:
+    def _ask(self, group: DryProcess, command: Command) -> Any:
         group.send(command)
         self._settle()
         for said in group.hear():
@@ -281,7 +147,7 @@ class DryRun:
         while any(self._turn(group) for group in self._groups):
             pass
 
-    def _turn(self, group: _Group) -> bool:
+    def _turn(self, group: DryProcess) -> bool:
         self._turn_began = len(self.entries)
         taken = group.taken()
         if not group.turn():
@@ -296,7 +162,7 @@ class DryRun:
         self._note_ticks(group)
         return True
 
-    def _note_ticks(self, group: _Group) -> None:
+    def _note_ticks(self, group: DryProcess) -> None:
         now_ns = self._cameras.now_ns()
         for record in group.ring.read()[0]:
             tick = unpack(record, group.order.run_id)
@@ -314,7 +180,7 @@ class DryRun:
         """A channel that tells when it is switched."""
 
         def open_pwm(order: PwmOrder) -> Pwm:
-            return _TellingPwm(self._cameras.open_pwm(group, order), order, lambda told: self._note(group.name, told))
+            return TellingPwm(self._cameras.open_pwm(group, order), order, lambda told: self._note(group.name, told))
 
         return open_pwm
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
@@ -35,19 +35,28 @@ _OUTCOMES = (
     ("waiting", "#9aa0a6"),
     ("under_way", "#b0b6bc"),
 )
+_CAMERAS = ("#0b6bcb", "#c2571a", "#2e8b57", "#7b52ab", "#b8860b")
+_NAMED = 5
+"""Triggered cameras whose names fit."""
+_MORE = 260
+"""Pixels for their residuals."""
 _ROWS = 8
 """Outcomes that fit; rarer ones are told together."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlotData:
-    """What is drawn. `columns`: instants after the start, mean and largest lateness, in nanoseconds."""
+    """What is drawn. `columns`: instants after the start, mean and largest lateness, in nanoseconds.
+
+    `residuals`: of triggered cameras, by name: instants after the start, and by how much the exposure began too late.
+    """
 
     title: str
     columns: Sequence[tuple[int, int, int]]
     lateness: Histogram
     total: Account
     lost: int
+    residuals: Mapping[str, Sequence[tuple[int, int]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +84,7 @@ def check_plot_path(path: Path) -> None:
 def write_plot(path: Path, data: PlotData) -> None:
     """Draw and write it, over a plot that is there. Raises StorageError."""
     make = SvgCanvas if path.suffix.lower() == ".svg" else PngCanvas
-    canvas: Canvas = make(WIDTH, HEIGHT, _PAPER)
+    canvas: Canvas = make(WIDTH, HEIGHT + (_MORE if data.residuals else 0), _PAPER)
     draw(canvas, data)
     try:
         path.write_bytes(canvas.content())
@@ -84,13 +93,15 @@ def write_plot(path: Path, data: PlotData) -> None:
 
 
 def draw(canvas: Canvas, data: PlotData) -> None:
-    """All three plots."""
+    """All three plots, and a fourth below them where cameras are triggered."""
     canvas.text((30, 34), data.title, _INK, 16)
     told = _subtitle(data)
     canvas.text((30, 56), told, _QUIET, 12)
     _draw_over_time(canvas, _Frame(90, 100, 780, 220), data.columns)
     _draw_histogram(canvas, _Frame(90, 395, 370, 230), data.lateness)
     _draw_outcomes(canvas, _Frame(630, 395, 240, 230), data.total)
+    if data.residuals:
+        _draw_residuals(canvas, _Frame(90, HEIGHT + 20, 780, 180), data.residuals)
 
 
 def _subtitle(data: PlotData) -> str:
@@ -125,6 +136,28 @@ def _draw_over_time(canvas: Canvas, frame: _Frame, columns: Sequence[tuple[int, 
         canvas.path(means, _MEAN, 1.4)
     elif means:
         canvas.dot(means[0], 2.2, _MEAN)
+
+
+def _draw_residuals(canvas: Canvas, frame: _Frame, residuals: Mapping[str, Sequence[tuple[int, int]]]) -> None:
+    canvas.text((frame.left, frame.top - 12), "start of exposure less its expected instant", _INK, 12)
+    points = [point for each in residuals.values() for point in each]
+    most_ns = max((abs(residual_ns) for _, residual_ns in points), default=0) or 1
+    end_ns = max((at_ns for at_ns, _ in points), default=NS_PER_S) or NS_PER_S
+    for share in (-1, 0, 1):
+        y = frame.top + frame.height * (1 - share) / 2
+        canvas.path([(frame.left, y), (frame.left + frame.width, y)], _GRID, 1)
+        sign = {-1: "-", 0: "", 1: "+"}[share]
+        canvas.text((frame.left - 8, y + 4), f"{sign}{short_duration(most_ns * abs(share))}", _QUIET, 11, "end")
+    _draw_time_axis(canvas, frame, end_ns)
+    for place, (camera, found) in enumerate(residuals.items()):
+        colour = _CAMERAS[place % len(_CAMERAS)]
+        x = frame.left + 320 + 90 * place
+        if place < _NAMED:
+            canvas.box(x, frame.top - 20, 10, 10, colour)
+            canvas.text((x + 14, frame.top - 11), camera[:10], _QUIET, 11)
+        for at_ns, residual_ns in found:
+            y = frame.top + frame.height * (1 - residual_ns / most_ns) / 2
+            canvas.dot((frame.left + frame.width * max(at_ns, 0) / end_ns, y), 1.8, colour)
 
 
 def _decades(values_ns: Sequence[int]) -> tuple[int, int]:

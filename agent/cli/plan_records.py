@@ -9,10 +9,11 @@ from functools import partial
 from pathlib import Path
 
 from agent.cli.plan_ledger import LedgerFile
-from agent.cli.plan_ticks import LatenessSeries, TickFile
+from agent.cli.plan_ticks import LatenessSeries, ResidualSeries, TickFile
 from agent.cli.plan_watch import GroupWatch
 from agent.errors import AgentError
 from agent.schedule.requests import Sample
+from agent.trigger.verdicts import End
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Records:
     ) -> None:
         """Raises StorageError: a file exists already, or cannot be made."""
         self.series: LatenessSeries | None = None
+        self.residuals: ResidualSeries | None = None
         """What a plot is drawn of; None: there is to be none."""
         self._broke = broke
         self._full = False
@@ -55,9 +57,8 @@ class Records:
         self._watches = watches
         if self._ticks is not None or self.series is not None:
             self._read_requests(watches)
-        if self._ledger is not None:
-            for watch in watches:
-                self._guarded(partial(self._ledger.write, watch.ledger()))
+        if self._ledger is not None or self.residuals is not None:
+            self._read_ledger(watches)
 
     @property
     def requests(self) -> Written | None:
@@ -87,6 +88,16 @@ class Records:
                 for _, _, record in records:
                     if record.fired_ns:
                         self.series.add(record.fired_ns, record.fired_ns - record.due_ns)
+
+    def _read_ledger(self, watches: Sequence[GroupWatch]) -> None:
+        for watch in watches:
+            ended = watch.ledger()
+            if self._ledger is not None:
+                self._guarded(partial(self._ledger.write, ended))
+            if self.residuals is not None:
+                for camera, record in ended:
+                    if record.end is End.MATCHED and record.residual_ns is not None and record.pulse_ns is not None:
+                        self.residuals.add(camera, record.pulse_ns, record.residual_ns)
 
     def _guarded(self, write: Callable[[], None]) -> None:
         if self._full:

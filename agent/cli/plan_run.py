@@ -18,7 +18,7 @@ from agent.cli.plan_plot import PlotData, write_plot
 from agent.cli.plan_processes import Processes, usual_ways
 from agent.cli.plan_records import Records
 from agent.cli.plan_summary import Outcome, stop_text
-from agent.cli.plan_ticks import ALL, LatenessSeries
+from agent.cli.plan_ticks import ALL, LatenessSeries, ResidualSeries
 from agent.cli.plan_trigger_watch import GroupPulses, pulses_of
 from agent.cli.plan_watch import Accounts, CameraFigures, GroupWatch, merged
 from agent.cli.relayed import relayed
@@ -142,7 +142,7 @@ class PlanRun:
             cameras = {order.plan.name: order.plan.camera for order in self._file.plans[name]}
             processes.watches[name].slots = {slot: (plan, cameras[plan]) for plan, slot in slots.items()}
         if self._wishes.plot is not None:
-            self._records.series = LatenessSeries(begin_ns)
+            self._records.series, self._records.residuals = LatenessSeries(begin_ns), ResidualSeries(begin_ns)
         self._begin_ns = begin_ns
         self._phase = "running"
 
@@ -219,7 +219,8 @@ class PlanRun:
         columns = [] if series is None else series.columns()
         title = f"{outcome.file}: {len(outcome.plans):,} plans, {outcome.ran_ns / NS_PER_S:.1f} s"
         try:
-            data = PlotData(title, columns, outcome.lateness, outcome.plans.total(), outcome.lost or 0)
+            residuals = {} if self._records.residuals is None else self._records.residuals.points()
+            data = PlotData(title, columns, outcome.lateness, outcome.plans.total(), outcome.lost or 0, residuals)
             write_plot(self._wishes.plot, data)
         except AgentError as error:
             self._processes.note(error)

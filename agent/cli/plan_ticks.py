@@ -129,3 +129,30 @@ class LatenessSeries:
         for place, (count, total, largest) in before.items():
             have = self._columns.get(place // 2, (0, 0, largest))
             self._columns[place // 2] = have[0] + count, have[1] + total, max(have[2], largest)
+
+
+class ResidualSeries:
+    """Residuals of matched frames over time, few enough to be drawn: when there are too many, every other one stays."""
+
+    MOST = 3_000
+
+    def __init__(self, start_ns: int) -> None:
+        self.start_ns = start_ns
+        self._points: dict[str, list[tuple[int, int]]] = {}
+        self._every: dict[str, int] = {}
+        self._seen: dict[str, int] = {}
+
+    def add(self, camera: str, pulse_ns: int, residual_ns: int) -> None:
+        """One match."""
+        points, every = self._points.setdefault(camera, []), self._every.setdefault(camera, 1)
+        seen = self._seen[camera] = self._seen.get(camera, -1) + 1
+        if seen % every:
+            return
+        points.append((pulse_ns - self.start_ns, residual_ns))
+        if len(points) > self.MOST:
+            del points[1::2]
+            self._every[camera] = 2 * every
+
+    def points(self) -> dict[str, list[tuple[int, int]]]:
+        """By camera: instants after the start, and residuals, in nanoseconds."""
+        return self._points

@@ -12,6 +12,7 @@ from agent.cli.bench import LIKENESSES, SIMULATED, SteppedCameras, open_stepped,
 from agent.cli.dry_run import DryRun, Entry
 from agent.cli.relayed import relayed
 from agent.cli.show import line, print_all, print_json
+from agent.cli.simulated_modes import sensors_without_modules
 from agent.config.files import read_text
 from agent.config.plan_file import PlanFile, parse_plan_file
 from agent.errors import AgentError
@@ -64,6 +65,8 @@ def _lines(file: PlanFile, run: DryRun, stood_for: str, *, every_frame: bool) ->
     yield f"# {file.name}: a dry run. No hardware was touched: the answers are those of simulated cameras"
     yield f"# ({stood_for}). A real camera may answer otherwise, and its driver takes time."
     yield "# Seconds since the run's start (which the simulated clock calls 1.000000), camera, call -> answer."
+    for camera, sensor in sensors_without_modules(file.groups):
+        yield f"# Camera {camera}: the parameter of {sensor}'s module is not set here, a simulated camera's control is."
     width = max((len(entry.camera) for entry in run.entries), default=0)
     idle: Counter[str] = Counter()
     for entry in run.entries:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 
 from agent.capture.child import Inherited
 from agent.capture.loop import CaptureLoop
 from agent.capture.process import Equipment, Loop, leave, serve
 from agent.capture.publish import NoPublisher, Publisher, SinkPublisher
 from agent.cli.bench import open_machine
+from agent.cli.simulated_modes import without_modules
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -24,7 +26,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         inherited = Inherited(options.channel, options.page, options.quotas)
 
         def make(equipment: Equipment) -> Loop:
-            return make_loop(equipment._replace(open_pwm=machine.open_pwm))
+            assignment = equipment.assignment
+            if options.simulate:
+                assignment = replace(assignment, order=without_modules(assignment.order))
+            return make_loop(equipment._replace(assignment=assignment, open_pwm=machine.open_pwm))
 
         return serve(machine.kernel, inherited, make, machine.lines)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from typing import Protocol
 
 from agent.simulation.kernel import SimulatedKernel
 from agent.simulation.line_level import LineChip, OnLevel
@@ -28,13 +28,23 @@ def wired_lines(kernel: SimulatedKernel) -> SimulatedLines:
     return lines
 
 
-@dataclass(frozen=True, slots=True)
-class Wire:
+class Wire(Protocol):
     """A line and the cameras at its other end, by their places. `inverted`: low is active."""
 
-    line: str
-    cameras: tuple[int, ...]
-    inverted: bool = False
+    @property
+    def line(self) -> str:
+        """Its name on the chip."""
+        ...
+
+    @property
+    def cameras(self) -> Sequence[int]:
+        """None for a line that nobody is wired to."""
+        ...
+
+    @property
+    def inverted(self) -> bool:
+        """Low is active."""
+        ...
 
 
 def lines_as(

@@ -19,7 +19,7 @@ from agent.capture.tick_log import End, TickRecord
 from agent.cli.plan_live import refused_text, skipped_text
 from agent.cli.plan_plot import PlotData, check_plot_path, write_plot
 from agent.cli.plan_summary import account_facts, stop_text, sums_match, sums_text
-from agent.cli.plan_ticks import LatenessSeries, TickFile, parse_sample
+from agent.cli.plan_ticks import LatenessSeries, ResidualSeries, TickFile, parse_sample
 from agent.cli.plan_watch import Accounts, GroupWatch, lateness_facts, merged
 from agent.cli.relayed import exit_code_of, relayed
 from agent.errors import AgentError, InputError, QuantityError, StorageError
@@ -316,6 +316,43 @@ def test_whatever_there_is_can_be_drawn_within_the_picture(tmp_path, data, name)
     for element in ElementTree.parse(path).getroot().iter():
         for name_, limit in (("x", 900), ("cx", 900), ("y", 700), ("cy", 700)):
             assert 0 <= float(element.get(name_, 0)) <= limit
+
+
+def residuals(*points):
+    return PlotData("r", [(5_000_000, 0, 0)], histogram(0), Account(ticks=1, fired=1, delivered=1), 0, dict(points))
+
+
+@pytest.mark.parametrize("at", [[], [(0, 0)], [(-5, -400), (10**9, 1_200), (2 * 10**9, 300)]])
+def test_residuals_of_triggered_cameras_are_drawn_below(tmp_path, at):
+    data = residuals(("top", at), *((f"camera-{n}", at[:1]) for n in range(6)))
+    write_plot(tmp_path / "run.svg", data)
+    root = ElementTree.parse(tmp_path / "run.svg").getroot()
+    texts = [element.text for element in root.iter(f"{NAMESPACE}text")]
+    assert "start of exposure less its expected instant" in texts
+    assert "top" in texts
+    if len(at) == 3:
+        assert {"+1.2 us", "-1.2 us"} < set(texts)
+    below = [float(dot.get("cy")) for dot in root.iter(f"{NAMESPACE}circle") if float(dot.get("cy")) > 700]
+    assert len(below) == len(at) + 6 * len(at[:1])
+    for element in root.iter():
+        for name, limit in (("x", 900), ("cx", 900), ("y", 960), ("cy", 960)):
+            assert 0 <= float(element.get(name, 0)) <= limit
+    write_plot(tmp_path / "run.png", data)
+
+
+@given(st.integers(0, 30_000))
+def test_residuals_stay_few_and_span_the_whole_run(count):
+    series = ResidualSeries(100)
+    for number in range(count):
+        series.add("top", 100 + number, number)
+    points = series.points().get("top", [])
+    assert len(points) <= ResidualSeries.MOST
+    assert all(at_ns == residual_ns for at_ns, residual_ns in points)
+    assert [at_ns for at_ns, _ in points] == sorted(at_ns for at_ns, _ in points)
+    if count:
+        step = points[1][0] - points[0][0] if len(points) > 1 else 1
+        assert points[0] == (0, 0)
+        assert count - 1 - points[-1][0] < max(step, 1)
 
 
 def test_a_plot_that_cannot_be(tmp_path):

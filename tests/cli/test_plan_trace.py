@@ -153,6 +153,16 @@ plans:
     assert set(off) == {"top", "side", "left"}
 
 
+def test_a_frame_that_was_stored_goes_back_as_one_that_was_wanted(cli, file):
+    text = SMALL.replace("output: none\n", "").replace("burst: 2", "burst: 1")
+    trace = cli("plan", "check", file(text), "--trace", "--json").document["trace"]
+    wanted = [
+        entry["call"] for entry in trace if entry.get("wanted") and entry.get("call") in ("VIDIOC_DQBUF", "VIDIOC_QBUF")
+    ]
+    streaming = wanted[wanted.index("VIDIOC_DQBUF") :]
+    assert streaming.count("VIDIOC_QBUF") == 2
+
+
 def test_a_camera_that_cannot_be_set_ends_with_its_error(cli, file):
     result = cli("plan", "check", file(SMALL.replace("320x240", "333x77")), "--trace")
     assert result.code == 2
@@ -329,3 +339,12 @@ def test_lines_of_simulate_are_those_of_its_chip(cli, file):
     out = cli("plan", "check", file(text), "--trace", "--simulate").out
     assert out.count(": delivered") == 2
     assert "edges seen: 2 of bench:strobe-0" in out
+
+
+def test_no_module_of_this_machine_is_touched(cli, file):
+    text = TRIGGERED.replace("trigger: {}}", "trigger: {sensor: imx296, mode: external_level}}")
+    result = cli("plan", "check", file(text), "--trace")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.count(": delivered") == 2
+    assert "# Camera side: the parameter of imx296's module is not set here" in result.out
+    assert re.search(r"side +VIDIOC_S_EXT_CTRLS trigger_mode=2", result.out)

@@ -58,15 +58,16 @@ def test_every_pulse_is_accounted_for_and_every_end_is_a_line(cli, file):
 
 
 def test_in_words(cli, file):
-    result = cli("plan", "run", file("group: bench, every: 150ms, count: 3"), "--simulate", "--ledger", "pulses.jsonl")
+    result = cli("plan", "run", file("group: bench, every: 150ms, count: 3"), "--simulate", "--ledger", "pulses.jsonl",
+                 "--plot", "run.svg")  # fmt: skip
     told = " ".join(result.out.split())
     for fragment in (
         "trigger pulses matched missed late ambiguous spurious residuals pulse to start",
-        "trigger of bench 3 pulses of the kind pulse; ",
-        "; skew ",
+        "trigger of bench 3 pulses of the kind pulse; 3 whole sets, 0 incomplete; skew ",
         "lines in pulses.jsonl",
     ):
         assert fragment in told
+    assert "start of exposure less its expected instant" in Path("run.svg").read_text()
 
 
 def test_a_plan_that_starts_on_edges(cli, file):
@@ -74,13 +75,14 @@ def test_a_plan_that_starts_on_edges(cli, file):
     text = file("camera: top, every: 200ms, count: 3", f"{PULSE}, input: bench:edge").read_text()
     other = "  free: {device: /dev/video2, group: bench, size: 320x240, settle: 0}\n"
     Path("plans.yaml").write_text(
-        text.replace(f"  side: {SIDE}\n", other) + "  q: {camera: free, on_edge: {divider: 2}, count: 2}\n"
+        text.replace(f"  side: {SIDE}\n", other) + "  q: {camera: free, on_edge: {divider: 2}}\n"
     )
-    document = cli("plan", "run", "plans.yaml", "--simulate", "--json").document
-    timed, on_edges = document["plans"]
-    assert (timed["ticks"], on_edges["ticks"]) == (3, 2)
-    assert document["triggers"][0]["edges"] == document["triggers"][0]["pulses"] == 3
-    assert document["triggers"][0]["sets"] is None
+    document = cli("plan", "run", "plans.yaml", "--simulate", "--json", "--for", "1s").document
+    (timed, on_edges), (group,) = document["plans"], document["triggers"]
+    assert timed["ticks"] == 3
+    assert group["edges"] == group["pulses"] == timed["fired"]
+    assert on_edges["ticks"] == (group["edges"] + 1) // 2 > 0
+    assert group["sets"] is None
 
 
 def test_pulses_by_a_pwm(cli, file):

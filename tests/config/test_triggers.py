@@ -90,6 +90,11 @@ def test_what_is_usual_where_no_budget_is_written(camera, trigger, window_ms, wa
     assert camera_trigger(trigger, camera).budget == wanted
 
 
+def test_a_level_exposes_for_as_long_as_the_pulse_is_wide():
+    found = camera_trigger(f"{PULSE}, cycle: 40ms, pulse: 3ms", "exposure: 8ms, rate: 25,", "{mode: external_level}")
+    assert found.budget.wait_ns == (10 + 3 + 80) * NS_PER_MS
+
+
 def test_cameras_of_a_triggered_group_may_run_free():
     text = file().replace("plans:", "  left: {device: /dev/video2, group: line-1}\nplans:")
     text = text.replace("cameras: {top: {", "cameras:\n  top: {").replace("trigger: {}}}\n", "trigger: {}}\n")
