@@ -177,7 +177,7 @@ class Plans:
         slots = {}
         for order in orders:
             run = self.scheduler.add(order.plan, now_ns)
-            self._aim(order, run, self._quotas.toll(order, run.slot, now_ns))
+            self._aim(order, run, self._quotas.toll(order, self.cameras_of(order.plan), run.slot, now_ns))
             slots[order.plan.name] = run.slot
         for name in {name for order in orders for name in self.cameras_of(order.plan)}:
             if not self._units[name].wanted:
@@ -194,7 +194,7 @@ class Plans:
         for adopted in all_adopted:
             order = adopted.order
             run = self.scheduler.adopt(order.plan, adopted.slot, now_ns)
-            self._aim(order, run, self._quotas.adopted_toll(order, run.slot, now_ns))
+            self._aim(order, run, self._quotas.adopted_toll(order, self.cameras_of(order.plan), run.slot, now_ns))
             if adopted.cancelled_by:
                 self.end_plan(run, adopted.cancelled_by)
                 self.scheduler.cancel(order.plan.name, now_ns)

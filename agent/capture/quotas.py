@@ -6,7 +6,7 @@ is the same everywhere: the position of a name in `GroupOrder.quotas`. Behind th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from agent.capture.order import PlanOrder
@@ -42,17 +42,20 @@ class Quotas:
         self._plans: dict[str, int] = {}
         self._names: dict[int, str] = {}
 
-    def toll(self, order: PlanOrder, slot: int, now_ns: int) -> Toll:
-        """What a new plan in this place has to pass; its own quota is full. Raises QuotaError."""
+    def toll(self, order: PlanOrder, cameras: Sequence[str], slot: int, now_ns: int) -> Toll:
+        """What a new plan in this place, which wants these cameras, has to pass; its own quota is full.
+
+        Raises QuotaError.
+        """
         if order.quota is not None:
             self._buckets.define(self._base + slot, order.quota, now_ns)
-        return self._toll(order, slot)
+        return self._toll(order, cameras, slot)
 
-    def adopted_toll(self, order: PlanOrder, slot: int, now_ns: int) -> Toll:
+    def adopted_toll(self, order: PlanOrder, cameras: Sequence[str], slot: int, now_ns: int) -> Toll:
         """The same for a plan whose process died: its own quota is as full as it was. Raises QuotaError."""
         if order.quota is not None:
             self._buckets.set_limit(self._base + slot, order.quota, now_ns)
-        return self._toll(order, slot)
+        return self._toll(order, cameras, slot)
 
     def pass_(self, toll: Toll, now_ns: int) -> Refusal | None:
         """Take one token of each bucket, or none: None, or whose limit refused."""
@@ -72,11 +75,11 @@ class Quotas:
             )
         self._buckets.set_limit(index, limit, now_ns)
 
-    def _toll(self, order: PlanOrder, slot: int) -> Toll:
+    def _toll(self, order: PlanOrder, cameras: Sequence[str], slot: int) -> Toll:
         plan, index = order.plan, self._base + slot
         wanted = (
             ("agent", Refusal.AGENT),
-            (f"camera/{plan.camera}", Refusal.CAMERA),
+            *((f"camera/{camera}", Refusal.CAMERA) for camera in cameras),
             (f"client/{plan.client}", Refusal.CLIENT),
         )
         found = {self._index[name]: refusal for name, refusal in wanted if name in self._index}

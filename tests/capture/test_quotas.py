@@ -16,6 +16,9 @@ NAMES = ["agent", "camera/top", "client/lab"]
 FULL = Limit(1, 10**9, 5)
 
 
+CAMERAS = ("top",)
+
+
 def make(capacity=4, **limits):
     """Quotas with the named limits (`camera_top` for `camera/top`), and their buckets."""
     names = {name.replace("_", "/"): limit for name, limit in limits.items()}
@@ -36,8 +39,8 @@ def levels(buckets, count):
 
 def test_without_limits_nothing_is_asked():
     quotas, _ = make()
-    assert quotas.toll(order(), 0, 0).buckets == ()
-    assert make(camera_side=FULL)[0].toll(order(), 0, 0).buckets == ()
+    assert quotas.toll(order(), CAMERAS, 0, 0).buckets == ()
+    assert make(camera_side=FULL)[0].toll(order(), CAMERAS, 0, 0).buckets == ()
 
 
 @pytest.mark.parametrize(
@@ -46,7 +49,7 @@ def test_without_limits_nothing_is_asked():
 )
 def test_who_refused_is_told_and_nobody_else_pays(empty, refusal):
     quotas, buckets = make(agent=FULL, camera_top=FULL, client_lab=FULL)
-    toll = quotas.toll(order(quota=FULL), 0, 0)
+    toll = quotas.toll(order(quota=FULL), CAMERAS, 0, 0)
     for _ in range(5):
         buckets.take([empty], 0)
     before = levels(buckets, 4)
@@ -56,25 +59,25 @@ def test_who_refused_is_told_and_nobody_else_pays(empty, refusal):
 
 def test_all_pay_one():
     quotas, buckets = make(agent=FULL, camera_top=FULL, client_lab=FULL)
-    assert quotas.pass_(quotas.toll(order(quota=FULL), 0, 0), 0) is None
+    assert quotas.pass_(quotas.toll(order(quota=FULL), CAMERAS, 0, 0), 0) is None
     assert levels(buckets, 4) == [4, 4, 4, 4]
 
 
 def test_a_new_plan_in_a_place_is_full_and_an_adopted_one_is_as_full_as_it_was():
     quotas, buckets = make()
-    toll = quotas.toll(order(quota=FULL), 0, 0)
+    toll = quotas.toll(order(quota=FULL), CAMERAS, 0, 0)
     for _ in range(4):
         assert quotas.pass_(toll, 0) is None
     successor, _ = Quotas(buckets, {}, 0), None
-    successor.adopted_toll(order(quota=FULL), 0, 0)
+    successor.adopted_toll(order(quota=FULL), CAMERAS, 0, 0)
     assert buckets.level(0, 0) == 1
-    successor.toll(order(quota=FULL), 0, 0)
+    successor.toll(order(quota=FULL), CAMERAS, 0, 0)
     assert buckets.level(0, 0) == 5
 
 
 def test_a_limit_is_changed_by_its_name():
     quotas, buckets = make(agent=FULL)
-    quotas.toll(order(quota=FULL), 2, 0)
+    quotas.toll(order(quota=FULL), CAMERAS, 2, 0)
     quotas.set_limit("agent", Limit(1, 10**9, 2), 0)
     quotas.set_limit("plan/p", Limit(1, 10**9, 3), 0)
     assert (buckets.level(0, 0), buckets.level(3, 0)) == (2, 3)
@@ -88,8 +91,8 @@ def test_a_limit_is_changed_by_its_name():
 @pytest.mark.parametrize("quota", [None, FULL])
 def test_a_plan_whose_place_was_given_away_has_no_limit_any_more(quota):
     quotas, _ = make()
-    quotas.toll(order("old", quota=FULL), 1, 0)
-    quotas.toll(order("new", quota=quota), 1, 0)
+    quotas.toll(order("old", quota=FULL), CAMERAS, 1, 0)
+    quotas.toll(order("new", quota=quota), CAMERAS, 1, 0)
     with pytest.raises(QuotaUnknown):
         quotas.set_limit("plan/old", FULL, 0)
 
@@ -106,7 +109,7 @@ def test_refusals_are_those_of_a_naive_count(bursts, own, asks):
     tolls = {}
     for slot, camera in enumerate(["top", "side"]):
         quota = None if own is None else Limit(1, 10**12, own)
-        tolls[camera] = quotas.toll(order(camera, camera, quota=quota), slot, 0)
+        tolls[camera] = quotas.toll(order(camera, camera, quota=quota), (camera,), slot, 0)
     plans = {"top": own, "side": own}
     for camera in asks:
         wanted = [Refusal.AGENT, *([Refusal.CAMERA] if camera == "top" else []), Refusal.CLIENT]
@@ -119,3 +122,10 @@ def test_refusals_are_those_of_a_naive_count(bursts, own, asks):
                 left[one] -= 1
             if own is not None:
                 plans[camera] -= 1
+
+
+def test_a_plan_of_a_group_passes_the_quota_of_each_of_its_cameras():
+    quotas = make(camera_top=FULL, camera_side=FULL)[0]
+    toll = quotas.toll(order(camera="group"), ("top", "side"), 0, 0)
+    assert len(toll.buckets) == 2
+    assert set(toll.refusals.values()) == {Refusal.CAMERA}
