@@ -161,19 +161,20 @@ def test_each_pull_is_an_edge_with_the_kernels_time(pull):
 
 
 def test_a_storm_while_nobody_reads_is_counted_to_the_last_edge(pull):
-    process = start("trigger", "watch", EDGE, "--count", 1000, "--json")
+    process = start("trigger", "watch", EDGE, "--count", 200, "--json")
     until_held(process, EDGE)
     process.send_signal(signal.SIGSTOP)
     for number in range(4000):
         pull.set(number % 2 == 0)
+        time.sleep(0.0005)  # the kernel merges edges that come faster than its interrupt thread
     process.send_signal(signal.SIGCONT)
     result = finish(process)
     assert result.code == 0, result.err
     edges, summary = lines_of(result)
-    assert (len(edges), summary["edges"]) == (1000, 1000)
-    # how many of them the kernel merges before it numbers them is the machine's affair
+    assert (len(edges), summary["edges"]) == (200, 200)
+    # more than the kernel's buffer holds; how many it merges before it numbers them is the machine's affair
     assert summary["lost"] > 0
-    assert edges[-1]["seqno"] == 1000 + summary["lost"]
+    assert edges[-1]["seqno"] == 200 + summary["lost"]
 
 
 def test_a_chip_that_is_unplugged_ends_the_watch_with_what_was_seen():
