@@ -185,3 +185,22 @@ def test_the_verb_names_the_groups_of_the_file(cli, tmp_path, monkeypatch):
     result = cli("trigger", "self-test", "plans.yaml", "top", "--simulate")
     assert (result.code, result.out) == (2, "")
     assert "group top has no trigger to be tested" in result.err
+
+
+def test_the_trigger_of_a_plan_file(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("plans.yaml").write_text("""\
+output: none
+groups:
+  line-1: {trigger: {kind: pulse, output: "bench:trigger", pulse: 1ms, cycle: 100ms}, emergency_stop: "bench:stop"}
+cameras:
+  top: {device: /dev/video0, group: line-1, exposure: 8ms, trigger: {delay: 12.8us}}
+  side: {device: /dev/video2, group: line-1, exposure: 5ms, trigger: {readout: 16ms}}
+plans:
+  sets: {group: line-1, every: 200ms}
+""")
+    wishes = ("--count", "3", "--every", "200ms", "--simulate", "--json")
+    result = cli("trigger", "self-test", "plans.yaml", "line-1", *wishes)
+    assert result.code == 0, result
+    found = [(each["camera"], each["pulses"], each["matched"]) for each in result.document["cameras"]]
+    assert found == [("top", 3, 3), ("side", 3, 3)]
