@@ -8,6 +8,7 @@ from typing import NamedTuple
 from agent.capture import messages as m
 from agent.capture.channel import Channel
 from agent.capture.emergency import Pressed
+from agent.capture.order import GroupOrder
 from agent.capture.plans import Plans
 from agent.capture.requests import Choice
 from agent.capture.stop import Waiter
@@ -65,14 +66,22 @@ class _What(NamedTuple):
 class Cancelling:
     """Owned by the loop's commands."""
 
-    def __init__(self, channel: Channel, units: Mapping[str, CameraUnit], plans: Plans, now_ns: ReadClock) -> None:
+    def __init__(
+        self,
+        order: GroupOrder,
+        channel: Channel,
+        units: Mapping[str, CameraUnit],
+        plans: Plans,
+        now_ns: ReadClock,
+    ) -> None:
+        self._order = order
         self._channel, self._units, self._plans, self._now_ns = channel, units, plans, now_ns
         self._scheduler = plans.scheduler
 
     def plan(self, cancel: m.Cancel) -> Ended:
-        """One plan, and its camera when no other plan wants that. Raises PlanUnknown."""
+        """One plan, and the cameras it needs that no other plan does. Raises PlanUnknown."""
         run = self._scheduler.run(cancel.name)
-        cameras = self._plans.cameras_of(run.plan)
+        cameras, own = self._order.needed_by(run.plan), self._order.cameras_of(run.plan)
         if run.state is not State.RUNNING:
             return self._plan_again(cancel, run, [self._units[name] for name in cameras])
         others = {name for name in cameras if self._is_wanted(name, run)}
@@ -81,7 +90,7 @@ class Cancelling:
             [self._units[name] for name in cameras if name not in others],
             lambda: int(self._scheduler.cancel(cancel.name, self._now_ns())),
             lambda tick: tick.run is run,
-            tuple(name for name in cameras if name in others),
+            tuple(name for name in own if name in others),
         )
         self._answer_later(cancel, what)
         return what.ended
@@ -94,16 +103,17 @@ class Cancelling:
         return ended
 
     def client(self, cancel: m.Cancel) -> Ended:
-        """All plans of a client, and the cameras that nobody else wants."""
+        """All plans of a client, and the cameras that nobody else needs."""
         client, runs = cancel.name, self._scheduler.runs()
         ours = self._wanted_by(run for run in runs if run.plan.client == client)
         others = self._wanted_by(run for run in runs if run.plan.client != client)
+        own = {name for run in runs if run.plan.client == client for name in self._order.cameras_of(run.plan)}
         what = _What(
             self._plans.end_client(client, cancel.by),
             [unit for name, unit in self._units.items() if name in ours - others],
             lambda: self._scheduler.cancel_all(self._now_ns(), client=client),
             lambda tick: tick.run.plan.client == client,
-            tuple(sorted(ours & others)),
+            tuple(sorted(own & others)),
         )
         self._answer_later(cancel, what)
         return what.ended
@@ -130,12 +140,12 @@ class Cancelling:
 
     def _wanted_by(self, runs: Iterable[Run]) -> set[str]:
         """The cameras that these plans want."""
-        return {name for run in runs for name in self._plans.cameras_of(run.plan)}
+        return {name for run in runs for name in self._order.needed_by(run.plan)}
 
     def _is_wanted(self, camera: str, but: Run) -> bool:
         """Whether another plan wants the camera; the first one found is enough."""
         runs = self._scheduler.runs()
-        return any(camera in self._plans.cameras_of(run.plan) for run in runs if run is not but)
+        return any(camera in self._order.needed_by(run.plan) for run in runs if run is not but)
 
     def _plan_again(self, cancel: m.Cancel, run: Run, units: Sequence[CameraUnit]) -> Ended:
         """It had ended before: nothing is changed, and answered when the stop under way for it is over."""

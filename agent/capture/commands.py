@@ -9,7 +9,7 @@ from agent.capture import messages as m
 from agent.capture.cancelling import Cancelling
 from agent.capture.channel import Channel, Received
 from agent.capture.emergency import EmergencyStop, Pressed
-from agent.capture.order import PlanOrder
+from agent.capture.order import GroupOrder, PlanOrder
 from agent.capture.plans import CameraUnknown, Plans
 from agent.capture.quotas import Quotas
 from agent.capture.unit import CameraUnit
@@ -40,6 +40,7 @@ class Commands:
         plans: Plans,
         quotas: Quotas,
         *,
+        order: GroupOrder,
         quit_: Callable[[], None],
         now_ns: ReadClock,
         stop: EmergencyStop | None = None,
@@ -47,7 +48,7 @@ class Commands:
         self._channel, self._units, self._plans, self._quotas = channel, units, plans, quotas
         self._quit, self._now_ns = quit_, now_ns
         self._stop = stop
-        self._cancelling = Cancelling(channel, units, plans, now_ns)
+        self._cancelling = Cancelling(order, channel, units, plans, now_ns)
         self._overtaking: list[_Overtaking] = []
         self._doubtful: dict[_Target, list[m.Cancel]] = {}
         self._ending: Ended | None = None

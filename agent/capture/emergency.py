@@ -89,7 +89,12 @@ class EmergencyStop:
         return None
 
     def unlatch(self) -> None:
-        """Streams may be started again. Raises EmergencyStopLatched while the line is active or not to be read."""
+        """Streams may be started again. Raises EmergencyStopLatched while the line is active or not to be read.
+
+        One that is not latched is left alone: the edges that wait may be a press that nobody acted on yet.
+        """
+        if not self.latched:
+            return
         try:
             if self._line is not None:
                 self._line.read()  # the edges of the press that is released: later ones are another press

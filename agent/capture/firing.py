@@ -14,6 +14,11 @@ class Output(Protocol):
         """When `due` should be called; None while no pulse is under way."""
         ...
 
+    @property
+    def free(self) -> bool:
+        """Whether a pulse can begin: the one before is over."""
+        ...
+
     def fire(self, number: int, now_ns: int) -> None:
         """Begin the pulse of this number; when it was is told to whoever made this. Raises LineError."""
         ...
@@ -42,10 +47,19 @@ class Firing:
     of b frames has the pulses n to n + b - 1.
     """
 
-    def __init__(self, fire: Callable[[int, int], None], cycle_ns: Callable[[], int], number: int = -1) -> None:
-        """`fire(number, now_ns)` begins a pulse. `number`: where the process before left off."""
+    def __init__(
+        self,
+        fire: Callable[[int, int], bool],
+        is_free: Callable[[], bool],
+        cycle_ns: Callable[[], int],
+        number: int = -1,
+    ) -> None:
+        """`fire(number, now_ns)` begins a pulse; False: it did not leave, and its number is used for the next.
+
+        `is_free`: whether one can begin. `number`: where the process before left off.
+        """
         self.number = number
-        self._fire, self._cycle_ns = fire, cycle_ns
+        self._fire, self._is_free, self._cycle_ns = fire, is_free, cycle_ns
         self._fired_ns = 0
         self._free_ns = 0
         self._wanted = number
@@ -55,11 +69,14 @@ class Firing:
 
     @property
     def next_ns(self) -> int | None:
-        """When the next pulse may leave; None when nobody wants one."""
-        return self._free_ns if self._wanted > self.number else None
+        """When the next pulse may leave; None when nobody wants one, or that of before is not over."""
+        return self._free_ns if self._wanted > self.number and self._is_free() else None
 
-    def serve(self, due_ns: int, burst: int, now_ns: int) -> int:
-        """The first pulse for a tick that is due since `due_ns`: the last one, the one to come, or one fired now."""
+    def serve(self, due_ns: int, burst: int) -> int:
+        """The first pulse for a tick that is due since `due_ns`: the last one, or the one to come.
+
+        `check` must follow when those who wait for the pulse are ready for it.
+        """
         if self._wanted > self.number:
             first = self.number + 1
         elif self._open and due_ns <= self._fired_ns:
@@ -67,25 +84,23 @@ class Firing:
         else:
             first = self.number + 1
         self._wanted = max(self._wanted, first + burst - 1)
-        self.check(now_ns)
         return first
 
     def check(self, now_ns: int) -> None:
         """Fire the next pulse when it is wanted and the cycle of the last is over."""
-        if self._wanted > self.number and now_ns >= self._free_ns:
+        if self._wanted > self.number and now_ns >= self._free_ns and self._is_free():
             self.number += 1
             self._fired_ns, self._free_ns, self._open = now_ns, now_ns + self._cycle_ns(), True
-            self._fire(self.number, now_ns)
+            if not self._fire(self.number, now_ns):
+                self.number -= 1
+                self.give_up()
 
     def answered(self, pulse: int) -> None:
         """A frame of this pulse came, or none will: no further tick can share it."""
         if pulse >= self.number:
             self._open = False
 
-    def give_up(self) -> int | None:
-        """Pulses that are wanted will not be fired: the first of them, None when there is none."""
+    def give_up(self) -> None:
+        """Pulses that are wanted and did not leave will not be fired."""
         self._open = False
-        if self._wanted <= self.number:
-            return None
         self._wanted = self.number
-        return self.number + 1

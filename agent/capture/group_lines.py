@@ -135,6 +135,11 @@ class GroupLines:
             self.trigger.check(now_ns)
         return pressed
 
+    def foresee(self) -> None:
+        """Pulses that nothing shows, and have passed: before frames are looked at."""
+        if self.trigger is not None:
+            self.trigger.foresee()
+
     def changed(self, unit: CameraUnit) -> None:
         """A camera came to another state."""
         if self.trigger is not None and unit.pairing is not None:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 
 from agent.capture.board import Head
 from agent.capture.edge_input import EdgeInput
 from agent.capture.firing import Firing, Output
-from agent.capture.outputs import Fired, LineOutput, SoftwareOutput, TriggerNotIdle
+from agent.capture.outputs import Fired, LineOutput, SoftwareOutput
 from agent.capture.pwm_output import OpenPwm, PwmOutput
 from agent.capture.trigger_order import TriggerKind, TriggerOrder
 from agent.capture.unit import CameraUnit
 from agent.clock import ReadClock
 from agent.errors import AgentError
 from agent.schedule.run import Tick
-from agent.trigger.errors import LineError
 from agent.trigger.frame_sets import FrameSet, FrameSets
 from agent.trigger.lines import Lines
-from agent.trigger.verdicts import Entry
+from agent.trigger.verdicts import Cause, End, Entry
 from agent.units import NS_PER_MS, NS_PER_S
 
 _RETRY_NS = NS_PER_S
@@ -52,10 +52,12 @@ class GroupTrigger:
         self.fault: AgentError | None = None
         self._output: Output | None = None
         self._pwm: PwmOutput | None = None
-        self._firing = Firing(self._fire, self._cycle_ns, words[Head.PULSES] - 1)
+        self._firing = Firing(self._fire, self._is_free, self._cycle_ns, words[Head.PULSES] - 1)
         self._number = words[Head.PULSES] - 1
-        self._last_ns = 0
+        self._last_ns: int | None = None
+        """When the last pulse of others was, while ticks may take it: it was told to the cameras, and goes on."""
         self._abandoned: int | None = None
+        """Pulses from this number on will not come, and that was not told yet."""
         names = [unit.name for unit in units]
         self._sets = FrameSets(names) if len(names) > 1 else None
         self._ready_ns: int | None = None
@@ -72,13 +74,15 @@ class GroupTrigger:
         return self._ready_ns is not None and self._now_ns() >= self._ready_ns
 
     def pulse_for(self, tick: Tick) -> int:
-        """Fired now, shared or to come; of a trigger that others fire, the one that started the tick, or the next."""
+        """Shared or to come; of a trigger that others fire, the one that started the tick, or the next."""
         if self._order.fires:
-            return self._firing.serve(tick.due_ns, tick.wanted, self._now_ns())
+            return self._firing.serve(tick.due_ns, tick.wanted)
         return self._number if tick.due_ns == self._last_ns else self._number + 1
 
     def waited_for(self) -> None:
-        """If the pulse could not be fired, that is told to them now."""
+        """All who wait for the pulse are there: it leaves, if it may. If it cannot, that is told to them now."""
+        if self.ready:
+            self._firing.check(self._now_ns())
         first, self._abandoned = self._abandoned, None
         if first is not None:
             for unit in self._units:
@@ -95,7 +99,7 @@ class GroupTrigger:
         if self.ready:
             instants.append(self._firing.next_ns)
         if self._pwm is not None:
-            instants.append(self._pwm.next_ns)
+            instants.append(self._pwm.next_ns if self._pwm.is_on else self._ready_ns)
         if self.input is not None:
             instants.append(self.input.next_ns)
         return min((instant_ns for instant_ns in instants if instant_ns is not None), default=None)
@@ -111,14 +115,18 @@ class GroupTrigger:
         try:
             if output is not None and output.next_ns is not None and now_ns >= output.next_ns:
                 output.due(now_ns)
-        except LineError as error:
+            if self._pwm is not None and self.ready:
+                self._pwm.start()
+        except AgentError as error:
             self._broke(error)
-        if self.ready:
-            self._firing.check(now_ns)
-        if self._pwm is not None:
-            for at_ns in self._pwm.passed(now_ns):
-                self._pulsed(at_ns, self._pwm.uncertainty_ns)
+        self.foresee()
         self.waited_for()
+
+    def foresee(self) -> None:
+        """Pulses of the PWM that have passed, as far as they are not seen: told before the frames they caused are."""
+        if self._pwm is not None and self._pwm.next_ns is not None:
+            for at_ns in self._pwm.passed(self._now_ns()):
+                self._pulsed(at_ns, self._pwm.uncertainty_ns)
 
     def changed(self, unit: CameraUnit) -> None:
         """A camera came to another state: when all are armed, the trigger is."""
@@ -135,7 +143,7 @@ class GroupTrigger:
                 self._output.stop()
         except AgentError as error:
             self._broke(error)
-        self._abandoned = self._firing.give_up()
+        self._give_up()
         self.waited_for()
 
     def ended(self, camera: str, entry: Entry) -> None:
@@ -143,17 +151,20 @@ class GroupTrigger:
         if entry.pulse is None:
             return
         self._firing.answered(entry.pulse)
+        if entry.pulse == self._number:
+            self._last_ns = None
         if self._sets is not None:
             self._count(self._sets.add(camera, (entry,)))
 
     def release(self) -> None:
-        """Lines at their safe levels, let go; idempotent."""
+        """Lines at their safe levels, let go; idempotent. One that fails keeps none back."""
         self._ready_ns = None
         output, self._output = self._output, None
         pwm, self._pwm = self._pwm, None
-        for each in (output, pwm, self.input):
-            if each is not None:
-                each.release()
+        with ExitStack() as steps:
+            for each in (self.input, pwm, output):
+                if each is not None:
+                    steps.callback(each.release)
 
     # -- the rest -------------------------------------------------------------------------------------------------
 
@@ -164,7 +175,7 @@ class GroupTrigger:
             if order.kind is TriggerKind.PULSE and self._output is None and order.output is not None:
                 self._output = LineOutput(self._lines, order.output, order.pulse, self._told, self._now_ns)
             elif order.kind is TriggerKind.SOFTWARE and self._output is None:
-                self._output = SoftwareOutput(self._units, self._told_camera, lambda _, error: self._broke(error))
+                self._output = SoftwareOutput(self._units, self._told_camera, self._not_told)
             elif order.kind is TriggerKind.PWM and self._pwm is None and order.pwm is not None:
                 self._pwm = PwmOutput(order.pwm, self._now_ns, self._open_pwm, predicts=order.input is None)
         except AgentError as error:
@@ -187,34 +198,51 @@ class GroupTrigger:
                 return  # it is not there yet: `_open` comes back
             settled_ns = max(unit.armed_ns for unit in self._units) + self._order.settle_ns
             self._ready_ns = max(settled_ns, self._now_ns())
-            if self._pwm is not None:
-                self._pwm.start()
-        except (LineError, TriggerNotIdle, AgentError) as error:
+        except AgentError as error:
             self._broke(error)
 
-    def _fire(self, number: int, now_ns: int) -> None:
-        if self._output is None:
-            self._abandoned = number
-            return
+    def _is_free(self) -> bool:
+        return self._output is not None and self._output.free
+
+    def _fire(self, number: int, now_ns: int) -> bool:
+        output = self._output
+        if output is None:
+            return False
+        if self._order.kind is TriggerKind.SOFTWARE:
+            self._left(number)  # from now on it may, at any of them
         try:
-            self._output.fire(number, now_ns)
+            output.fire(number, now_ns)
         except AgentError as error:
-            self._abandoned = number
             self._broke(error)
+        has_left = self._words[Head.PULSES] > number
+        if not has_left:
+            self._abandon(number)
+        return has_left
+
+    def _left(self, number: int) -> None:
+        self._words[Head.PULSES] = number + 1
+        self._open_set(number)
 
     def _told(self, fired: Fired) -> None:
-        self._words[Head.PULSES] += 1
-        self._open_set(fired.number)
+        self._left(fired.number)
         for unit in self._units:
             unit.pulsed(fired.number, fired.at_ns, fired.uncertainty_ns)
 
     def _told_camera(self, camera: str, fired: Fired) -> None:
-        if self._words[Head.PULSES] <= fired.number:
-            self._words[Head.PULSES] = fired.number + 1
-            self._open_set(fired.number)
-        for unit in self._units:
-            if unit.name == camera:
-                unit.pulsed(fired.number, fired.at_ns, fired.uncertainty_ns)
+        self._unit(camera).pulsed(fired.number, fired.at_ns, fired.uncertainty_ns)
+
+    def _not_told(self, camera: str, number: int, error: AgentError) -> None:
+        """A camera whose own trigger failed: it has no such pulse. That of one which is being stopped is no fault."""
+        unit = self._unit(camera)
+        if self._sets is not None:
+            self._count(self._sets.add(camera, (Entry(End.MISSED, number, None, cause=Cause.STOPPED),)))
+        unit.without_pulse(number)
+        if unit.armed:
+            self._broke(error)
+            self.waited_for()
+
+    def _unit(self, camera: str) -> CameraUnit:
+        return next(unit for unit in self._units if unit.name == camera)
 
     def _edge(self, at_ns: int) -> None:
         """An edge of the input, as the kernel stamped it."""
@@ -226,11 +254,14 @@ class GroupTrigger:
     def _pulsed(self, at_ns: int, uncertainty_ns: int) -> None:
         """A pulse that was not fired for a tick."""
         self._number += 1
-        self._last_ns = at_ns
         self._words[Head.PULSES] += 1
-        if self.ready:
+        is_ready = self._ready_ns is not None and at_ns >= self._ready_ns
+        self._last_ns = at_ns if is_ready else None
+        if is_ready:
             self._open_set(self._number)
-            for unit in self._units:
+        for unit in self._units:
+            # also while another camera keeps the trigger from being ready: it takes its frames all the same
+            if unit.armed and at_ns >= unit.armed_ns + self._order.settle_ns:
                 unit.pulsed(self._number, at_ns, uncertainty_ns)
         self._on_pulse(at_ns)
 
@@ -253,15 +284,22 @@ class GroupTrigger:
         intervals_ns = [each.interval_ns or 0 for each in prepared if each is not None]
         return max(intervals_ns, default=0) or _USUAL_CYCLE_NS
 
+    def _give_up(self) -> None:
+        self._firing.give_up()
+        self._last_ns = None
+        self._abandon((self._firing.number if self._order.fires else self._number) + 1)
+
+    def _abandon(self, first: int) -> None:
+        self._abandoned = first if self._abandoned is None else min(first, self._abandoned)
+
     def _broke(self, error: AgentError) -> None:
         """The line is gone, held by somebody else, or not idle: no pulses until it works again."""
         self._ready_ns = None
-        first = self._firing.give_up()
-        if self._abandoned is None:
-            self._abandoned = first
+        self._give_up()
         for each in (self._output, self._pwm):
             if each is not None:
-                each.release()
+                with suppress(AgentError):  # told already: what refuses one thing may well refuse the next
+                    each.release()
         self._output = self._pwm = None
         self._retry_ns = self._now_ns() + _RETRY_NS
         if self.fault is None or self.fault.code != error.code:

@@ -115,14 +115,15 @@ class Handover:
     def cancel(self, cancel: Cancel) -> tuple[int, tuple[str, ...]]:
         """Cancel while no process is there: how many plans it ended, and the cameras concerned."""
         names = [name for name in self._concerned(cancel) if not self._plans[name].cancelled_by]
-        concerned = {self._plans[name].order.plan.camera for name in names}
+        concerned = {camera for name in names for camera in self.order.needed_by(self._plans[name].order.plan)}
         for name in names:
             self._plans[name].cancelled_by = cancel.by or "a cancel"
         if cancel.kind == "all":
             concerned = set(self.cameras)
         elif cancel.kind == "camera":
             concerned = {cancel.name} & set(self.cameras)
-        going_on = {held.order.plan.camera for held in self._plans.values() if not held.cancelled_by}
+        plans = [held.order.plan for held in self._plans.values() if not held.cancelled_by]
+        going_on = {camera for plan in plans for camera in self.order.needed_by(plan)}
         off = concerned if cancel.kind in ("all", "camera") else concerned - going_on
         self._left_off |= off
         return len(names), tuple(camera for camera in self.cameras if camera in off)

@@ -90,6 +90,7 @@ class CaptureLoop:
             self.units,
             self.plans,
             equipment.quotas,
+            order=order,
             quit_=self._quit,
             now_ns=now_ns,
             stop=self.lines.stop,
@@ -168,6 +169,7 @@ class CaptureLoop:
         for tick in self.scheduler.due(now_ns, _TICKS_A_TURN):
             fire(tick)
         if not only_time or self._more:
+            self.lines.foresee()
             self._cameras(events)
             self._returns(events)
         if now_ns >= self._overdue_ns:

@@ -93,3 +93,22 @@ class GroupOrder:
     sink: SinkOrder | None = None
     trigger: TriggerOrder | None = None
     emergency_stop: StopOrder | None = None
+
+    def cameras_of(self, plan: Plan) -> tuple[str, ...]:
+        """The cameras whose frames a plan takes: its own, or all of the group."""
+        names = tuple(camera.name for camera in self.cameras)
+        return (plan.camera,) if plan.camera in names else names
+
+    def needed_by(self, plan: Plan) -> tuple[str, ...]:
+        """The cameras that must stream for it: those that are triggered are fired together, or not at all."""
+        own, fired = set(self.cameras_of(plan)), self.triggered
+        if not own.isdisjoint(fired):
+            own |= fired
+        return tuple(camera.name for camera in self.cameras if camera.name in own)
+
+    @property
+    def triggered(self) -> set[str]:
+        """The cameras that the group's trigger fires."""
+        if self.trigger is None or self.trigger.kind is None:
+            return set()
+        return {camera.name for camera in self.cameras if camera.trigger is not None}

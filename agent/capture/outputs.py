@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 from agent.clock import ReadClock, monotonic_ns
 from agent.errors import AgentError
+from agent.trigger.errors import LineError
 from agent.trigger.lines import Lines, OutputLine, OutputOrder, Written
 from agent.trigger.pulse import SPIN_BELOW_NS, PulseEdge, PulseOrder, PulseOut
 
@@ -50,9 +51,19 @@ class LineOutput:
         """When the pulse ends."""
         return self._pulses.next_ns
 
+    @property
+    def free(self) -> bool:
+        """No pulse is on the line."""
+        return self._pulses.next_ns is None
+
     def fire(self, number: int, now_ns: int) -> None:
-        """Begin a pulse. Raises LineError."""
-        self._told(number, self._pulses.fire(now_ns))
+        """Begin a pulse. Raises LineError; one that left before that is told all the same."""
+        try:
+            edges = self._pulses.fire(now_ns)
+        except LineError:
+            self._told(number, self._pulses.edges)
+            raise
+        self._told(number, edges)
 
     def due(self, now_ns: int) -> None:
         """End it when it is time. Raises LineError."""
@@ -86,7 +97,12 @@ class SoftwareTriggered(Protocol):
 
     name: str
 
-    def trigger(self, then: Callable[[Written | AgentError], None]) -> None:
+    @property
+    def free(self) -> bool:
+        """Whether it can be told now."""
+        ...
+
+    def trigger(self, number: int, then: Callable[[Written | AgentError], None]) -> None:
         """Tell the camera; `then` gets the clock before and after, or why it could not be told."""
         ...
 
@@ -100,10 +116,15 @@ class SoftwareOutput:
         self,
         cameras: Iterable[SoftwareTriggered],
         tell: Callable[[str, Fired], None],
-        broke: Callable[[str, AgentError], None],
+        broke: Callable[[str, int, AgentError], None],
     ) -> None:
-        """`tell` gets the camera and its pulse."""
+        """`tell` gets the camera and its pulse; `broke` the camera that got none, the pulse's number and why."""
         self._cameras, self._tell, self._broke = tuple(cameras), tell, broke
+
+    @property
+    def free(self) -> bool:
+        """No camera is being told, or set."""
+        return all(camera.free for camera in self._cameras)
 
     def fire(self, number: int, now_ns: int) -> None:  # noqa: ARG002
         """Tell all of them."""
@@ -125,8 +146,8 @@ class SoftwareOutput:
     def _one(self, camera: SoftwareTriggered, number: int) -> None:
         def then(outcome: Written | AgentError) -> None:
             if isinstance(outcome, AgentError):
-                self._broke(camera.name, outcome)
+                self._broke(camera.name, number, outcome)
             else:
                 self._tell(camera.name, Fired.of(number, outcome))
 
-        camera.trigger(then)
+        camera.trigger(number, then)

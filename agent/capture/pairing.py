@@ -71,6 +71,8 @@ class Pairing:
         """When the last pulse was, and how uncertain that is: what a strobe edge is measured against."""
         self._strobe_is_out = False
         self._counted_out = 0
+        # those that a process left open when it died
+        words[Of.MISSED] += words[Of.PULSES] - sum(words[of] for of in _WORDS.values())
 
     @property
     def next_ns(self) -> int | None:

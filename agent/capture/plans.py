@@ -78,7 +78,7 @@ class Plans:
         self._count_late = board.lateness.add
         self._words = board.words
         self._make_taker = make_taker
-        self._edges: dict[Run, EdgeGate] = {}
+        self._edges: dict[int, tuple[Run, EdgeGate]] = {}
         self._targets: list[_Target | None] = [None] * board.capacity
         self._scopes: list[tuple[Run, Scope] | None] = [None] * board.capacity
         self._group = Scope(f"group {order.name}")
@@ -109,10 +109,10 @@ class Plans:
 
     def on_edge(self, at_ns: int) -> None:
         """An edge of the group's input, at `at_ns` by the kernel's clock: plans that start on edges have a tick."""
-        over = [run for run in self._edges if run.state is not State.RUNNING]
-        for run in over:
-            del self._edges[run]
-        for run, gate in self._edges.items():
+        over = [slot for slot, (run, _) in self._edges.items() if run.state is not State.RUNNING]
+        for slot in over:
+            del self._edges[slot]
+        for run, gate in self._edges.values():
             if gate.admit(at_ns):
                 tick = self.scheduler.edge(run, at_ns)
                 if tick is not None:
@@ -177,16 +177,13 @@ class Plans:
         slots = {}
         for order in orders:
             run = self.scheduler.add(order.plan, now_ns)
-            self._aim(order, run, self._quotas.toll(order, self.cameras_of(order.plan), run.slot, now_ns))
+            self._aim(order, run, self._quotas.toll(order, self._order.cameras_of(order.plan), run.slot, now_ns))
             slots[order.plan.name] = run.slot
-        for name in {name for order in orders for name in self.cameras_of(order.plan)}:
+        for name in {name for order in orders for name in self._order.needed_by(order.plan)}:
             if not self._units[name].wanted:
                 self._units[name].start()
         return slots
 
-    def cameras_of(self, plan: Plan) -> tuple[str, ...]:
-        """The cameras a plan wants: its own, or all of the group."""
-        return (plan.camera,) if plan.camera in self._units else tuple(self._units)
 
     def adopt(self, all_adopted: Iterable[Adopted]) -> None:
         """Go on with the plans of a process that died."""
@@ -194,7 +191,7 @@ class Plans:
         for adopted in all_adopted:
             order = adopted.order
             run = self.scheduler.adopt(order.plan, adopted.slot, now_ns)
-            self._aim(order, run, self._quotas.adopted_toll(order, self.cameras_of(order.plan), run.slot, now_ns))
+            self._aim(order, run, self._quotas.adopted_toll(order, self._order.cameras_of(order.plan), run.slot, now_ns))
             if adopted.cancelled_by:
                 self.end_plan(run, adopted.cancelled_by)
                 self.scheduler.cancel(order.plan.name, now_ns)
@@ -219,7 +216,7 @@ class Plans:
 
         None while that is not known: none was prepared yet, or a thread has it.
         """
-        sessions = (self._units[name].session for name in self.cameras_of(plan))
+        sessions = (self._units[name].session for name in self._order.cameras_of(plan))
         prepared = (session.prepared for session in sessions if session is not None)
         intervals_s = (each.interval_s for each in prepared if each is not None)
         return max((each.numerator * NS_PER_S // each.denominator for each in intervals_s if each), default=None)
@@ -240,12 +237,22 @@ class Plans:
                 allowed=list(self._units),
             )
 
+        fired = self._order.triggered
+        free = [name for name in self._order.cameras_of(plan) if name not in fired]
+        if free and len(free) < len(self._order.cameras_of(plan)):
+            raise InputError(
+                f"plan {plan.name}: {', '.join(free)} runs free, and the other cameras are triggered",
+                hint="name one camera: frames that no pulse began together are no set",
+                plan=plan.name,
+                key="camera",
+            )
+
     def _aim(self, order: PlanOrder, run: Run, toll: Toll) -> None:
         plan = order.plan
         self._targets[run.slot] = _Target(self._make_taker(plan), toll, order.store)
         self._scopes[run.slot] = run, Scope(f"plan {plan.name}", self._cameras.get(plan.camera, self._group))
         if plan.on_edge is not None:
-            self._edges[run] = EdgeGate(plan.on_edge)
+            self._edges[run.slot] = run, EdgeGate(plan.on_edge)
 
     # -- ends -----------------------------------------------------------------------------------------------------
 

@@ -45,6 +45,11 @@ class PwmOutput:
         self._number = 0
 
     @property
+    def is_on(self) -> bool:
+        """Whether it pulses."""
+        return self._start_ns is not None
+
+    @property
     def next_ns(self) -> int | None:
         """When the next pulse is predicted; None while it is off, or its pulses are seen."""
         if self._start_ns is None or not self._predicts:

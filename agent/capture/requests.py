@@ -216,8 +216,10 @@ class Requests:
         self._settle(chosen)
 
     def without_pulse(self, first: int) -> None:
-        """Pulses from this number on are not fired: their requests end."""
-        chosen = [request for request in self.waiting if request.pulse is not None and request.pulse >= first]
+        """Pulses from this number on are not fired: the requests that want the frame of one of them end."""
+        chosen = [
+            request for request in self.waiting if request.pulse is not None and request.pulse + request.wanted > first
+        ]
         for request in chosen:
             request.spoil(End.NO_PULSE)
         self._settle(chosen)

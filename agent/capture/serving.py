@@ -45,6 +45,10 @@ class Serving(ABC):
         self._last_frame_ns = 0
         self._kept: list[tuple[Session, Shot]] = []
         """Frames that came back while their session was in a thread."""
+        self._is_triggering = False
+        """It is being told its software trigger: when that pulse was, its frames are not to be asked before."""
+        self._held: list[tuple[Session, Shot]] = []
+        """Frames that came meanwhile."""
 
     @property
     def armed(self) -> bool:
@@ -68,8 +72,13 @@ class Serving(ABC):
     def pulsed(self, pulse: int, at_ns: int, uncertainty_ns: int) -> None:
         """A pulse of its trigger came at `at_ns`, give or take `uncertainty_ns`."""
         self.requests.pulsed(pulse, self._now_ns())
-        if self.pairing is not None:
+        if self.pairing is None:
+            return
+        if self.armed:
             self._paired(self.pairing.pulse(pulse, at_ns, uncertainty_ns))
+        else:
+            self.pairing.pulse(pulse, at_ns, uncertainty_ns)
+            self.pairing.stop(self._now_ns())
 
     def without_pulse(self, first: int) -> None:
         """Pulses from this number on are not fired."""
@@ -89,17 +98,36 @@ class Serving(ABC):
                         raise session.broken()
                     return False
                 events = select.EPOLLIN
-                self._offer(session, shot)
+                self._came(session, shot)
         except (DeviceError, StreamFault) as error:
             self._broke(error)
             return False
         return True
 
-    def _offer(self, session: Session, shot: Shot) -> None:
+    def _came(self, session: Session, shot: Shot) -> None:
         self._last_frame_ns = shot.frame.dequeued_ns
         self._worked()
         self.words[Of.FRAMES] += 1
         self.words[Of.LOST] += shot.frame.lost_before
+        if self._is_triggering:
+            self._held.append((session, shot))
+        else:
+            self._offer(session, shot)
+
+    def _offer_held(self) -> None:
+        """The pulse they waited for is known, or there is none."""
+        self._is_triggering = False
+        held, self._held = self._held, []
+        for session, shot in held:
+            if not self.armed:
+                self._kept.append((session, shot))
+                continue
+            try:
+                self._offer(session, shot)
+            except DeviceError as error:
+                self._broke(error)
+
+    def _offer(self, session: Session, shot: Shot) -> None:
         pulse = None
         if self.pairing is not None:
             pulse, ended = self.pairing.frame(shot.frame, session.exposure_span(shot))

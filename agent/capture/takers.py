@@ -32,11 +32,11 @@ class PulseSource(Protocol):
         ...
 
     def pulse_for(self, tick: Tick) -> int:
-        """The number of the first pulse whose frame the tick takes: fired now, shared, or to come."""
+        """The number of the first pulse whose frame the tick takes: shared, or to come."""
         ...
 
     def waited_for(self) -> None:
-        """All who wait for that pulse are there."""
+        """All who wait for that pulse are there: it may be fired."""
         ...
 
 

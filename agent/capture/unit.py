@@ -12,6 +12,7 @@ from typing import Protocol
 
 from agent.capture.board import Of
 from agent.capture.bring_up import BringUp, Brought
+from agent.capture.gate import StartGate
 from agent.capture.helper import Helper, Outcome
 from agent.capture.messages import CameraReport
 from agent.capture.order import CameraOrder, StageLimits
@@ -82,6 +83,7 @@ class CameraUnit(Serving):
         self._around, self._publisher = around, publisher
         self._bring_up = BringUp(kernel, order, limits, slow, now_ns)
         self._stop = StopThread(order.name, words, limits, (stopper, closer), self)
+        self._trigger_gate = StartGate()
         self._start_waiters: list[StartedThen] = []
 
     @property
@@ -185,22 +187,36 @@ class CameraUnit(Serving):
 
         self._bring_up.submit(lambda: session.lock(exposure_ns, gain), done)
 
-    def trigger(self, then: Callable[[Written | AgentError], None]) -> None:
-        """Tell the camera's software trigger in the slow thread, beside which nothing else may run there."""
+    @property
+    def free(self) -> bool:
+        """Whether its slow thread has nothing to do."""
+        return not self._bring_up.busy
+
+    def trigger(self, number: int, then: Callable[[Written | AgentError], None]) -> None:
+        """Tell the camera's software trigger in the slow thread, beside which nothing else may run there.
+
+        Who waits for the pulse waits for its frame from now on, so a driver that never returns is a fault in time.
+        """
         session = self.session
         if session is None or not self.armed or self._bring_up.busy:
             then(self._cannot_expose())
             return
         self.word.step(Step.WORK)
+        self.requests.pulsed(number, self._now_ns())
+        self._is_triggering, self._trigger_gate = True, StartGate()
+        enter = self._trigger_gate.enter
+
+        def job() -> Written:
+            enter()
+            return session.trigger()
 
         def done(outcome: Outcome) -> None:
             then(outcome.result if outcome.error is None else outcome.error)
+            self._offer_held()
             self._rest(Step.SET)
-            if self.word.cancel_pending and self.word.phase is not Phase.STOPPING:
-                self._stop_now()
             self._resume()
 
-        self._bring_up.submit(session.trigger, done)
+        self._bring_up.submit(job, done)
 
     def _cannot_expose(self) -> StateError:
         is_closed = self.session is None and not self._bring_up.busy
@@ -261,9 +277,12 @@ class CameraUnit(Serving):
             self.word.step(Step.STOP)
             self._stop.end(Halted(None))
             return
+        self._trigger_gate.shut(self._cannot_expose())
         self._stop.halt(session)
         self._around.unwatch(session.fileno())
         self.word.step(Step.STOP)
+        self._kept += self._held
+        self._held.clear()
         is_fault = stop is not None and stop.broke is not None
         self.requests.give_up(lambda _: True, End.BROKE if is_fault else End.SHOT_CANCELLED)
         if self.pairing is not None:
@@ -315,7 +334,7 @@ class CameraUnit(Serving):
         requests = self.requests
         oldest_ns = requests.oldest_ns() if requests.waiting and self.armed else None
         frame_ns = None if oldest_ns is None else oldest_ns + self._limits.frame_ns
-        pulse_ns = None if self.pairing is None else self.pairing.next_ns
+        pulse_ns = None if self.pairing is None or self._is_triggering else self.pairing.next_ns
         found = (frame_ns, pulse_ns, requests.next_ns, self._stop.next_ns, self._bring_up.next_ns)
         times = [instant_ns for instant_ns in found if instant_ns is not None]
         return min(times) if times else None
@@ -323,7 +342,7 @@ class CameraUnit(Serving):
     def check(self, now_ns: int) -> None:
         """What is overdue: frames that should be back, a stop, a start, a new attempt, a frame."""
         self.requests.check(now_ns)
-        if self.pairing is not None and self.armed:
+        if self.pairing is not None and self.armed and not self._is_triggering:
             self._paired(self.pairing.expire(now_ns))
         self._stop.check(now_ns)
         hangs = self._bring_up.overdue(now_ns)

@@ -26,6 +26,7 @@ from agent.simulation.bench import uvc_profile
 from agent.simulation.clock import ManualClock
 from agent.simulation.kernel import SimulatedKernel
 from agent.simulation.wired import wired_lines
+from agent.trigger.pwm import PwmOut
 from agent.units import NS_PER_MS
 
 NAMES = ("top", "side")
@@ -114,6 +115,7 @@ class LoopStage:
         camera_trigger=None,
         cameras=NAMES,
         limits=None,
+        open_pwm=PwmOut,
     ):
         self.clock = ManualClock()
         self.quotas_words = memoryview(bytearray(8 * Buckets.words_for(8 + capacity))).cast("q")
@@ -132,7 +134,7 @@ class LoopStage:
             trigger=trigger,
             emergency_stop=emergency_stop,
         )
-        self._camera_trigger, self._triggered = camera_trigger, cameras
+        self._camera_trigger, self._triggered, self._open_pwm = camera_trigger, cameras, open_pwm
         self.wrap_output = self.wrap_input = self.prepare_camera = self.hold = self.pulled = None
         self._adopted, self._left_off = adopted, left_off
         self._queue_messages = queue_messages
@@ -173,7 +175,9 @@ class LoopStage:
             inbox = undo.enter_context(Inbox(channel))
             assignment = Assignment(order=order, adopted=self._adopted, left_off=self._left_off)
             quotas = Quotas(self.buckets, order.quotas, len(order.quotas))
-            equipment = Equipment(self.kernel, assignment, inbox, channel, self.board, quotas, self.lines)
+            equipment = Equipment(
+                self.kernel, assignment, inbox, channel, self.board, quotas, self.lines, self._open_pwm
+            )
             self.loop = CaptureLoop(equipment, self.publisher, make_helper=self._make_helper, now_ns=self.clock.now_ns)
             undo.callback(self.loop.release)
             self.ring = RingReader(self.board.ring)

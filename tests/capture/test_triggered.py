@@ -84,8 +84,8 @@ def test_no_pulse_leaves_before_the_trigger_has_settled():
 
 def test_no_pulse_leaves_while_a_camera_of_the_group_does_not_stream():
     with LoopStage(**triggered()) as stage:
+        stage.add("p", period_ms=50, count=2, start_ns=stage.clock.now_ns() + 50 * NS_PER_MS)
         stage.ask(m.Cancel, kind="camera", name="side", by="a test")
-        stage.add("p", period_ms=50, count=2)
         stage.advance(200 * NS_PER_MS)
         assert stage.account("p").skipped_not_ready == 2
         assert seen(stage).pulses_seen == 0
