@@ -26,8 +26,8 @@ from benchmarks.result import Comparison  # noqa: E402
 from benchmarks.sides.pulsed import Bench, observe, write_all  # noqa: E402
 
 LINE = LineRef("rig-lines", "trigger")
-# an edge reaches the camera's process late, and sometimes very late: it is a program under software emulation
-BUDGET = Budget(delay_ns=250 * NS_PER_MS, jitter_ns=250 * NS_PER_MS, window_ns=250 * NS_PER_MS, wait_ns=4 * NS_PER_S)
+# an edge reaches the camera's program late, and uvcvideo's stamps, made of two clocks, may err by tens of milliseconds
+BUDGET = Budget(delay_ns=150 * NS_PER_MS, jitter_ns=150 * NS_PER_MS, window_ns=280 * NS_PER_MS, wait_ns=4 * NS_PER_S)
 ROUNDS = 10
 _CONTROLLER = 30
 """Ports count through all controllers, thirty each."""
@@ -61,7 +61,7 @@ def _bench(path: str) -> Bench:
     camera = CameraOrder(
         name="triggered", path=path, settings=settings, trigger=CameraTrigger(budget=BUDGET, wish=wish)
     )
-    return Bench(camera=camera, trigger=trigger, period_ns=600 * NS_PER_MS, starts=4, pulses=12)
+    return Bench(camera=camera, trigger=trigger, period_ns=600 * NS_PER_MS, starts=3, pulses=10)
 
 
 def _row(bench: Bench) -> Comparison:
@@ -80,7 +80,7 @@ def _row(bench: Bench) -> Comparison:
             f"{bench.starts} starts and {bench.pulses} pulses a block, each block a capture process of its own.",
             "Each start is proven by a pulse that leaves at once and by its frame; no settle time is asked for.",
             "The camera hears of an edge by a tracepoint; its frame is stamped when the first packet comes.",
-            "Residuals are distances from the pulse and 250 ms, the middle of what the budget allows.",
+            "Residuals are distances from the pulse and 150 ms, the middle of what the budget allows.",
             "On an emulated processor they tell how long both programs take, not what a camera would.",
         ),
         environment=describe(),

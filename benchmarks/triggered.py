@@ -34,11 +34,11 @@ BENCH = Bench(
         kind=TriggerKind.PULSE,
         output=OutputOrder(line=LineRef("bench", "trigger"), consumer="benchmark"),
         pulse=PulseOrder(width_ns=NS_PER_MS),
-        cycle_ns=40 * NS_PER_MS,
+        cycle_ns=60 * NS_PER_MS,
     ),
-    period_ns=80 * NS_PER_MS,
+    period_ns=100 * NS_PER_MS,
     starts=10,
-    pulses=50,
+    pulses=40,
     program=(sys.executable, "-m", "agent.cli.process", "--simulate"),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,8 @@ from time import monotonic_ns
 from agent.capture.messages import AddPlans, Cancel, StartCamera
 from agent.capture.order import CameraOrder, GroupOrder, PlanOrder, StageLimits
 from agent.capture.pulse_log import PulseRecord, unpack
+from agent.capture.tick_log import TickRecord
+from agent.capture.tick_log import unpack as unpack_tick
 from agent.capture.trigger_order import TriggerOrder
 from agent.schedule.account import Account
 from agent.schedule.plan import Plan
@@ -43,8 +46,8 @@ class Pulsed:
     """One block, in nanoseconds.
 
     `armed`: from a client's StartCamera to the moment from which on pulses may leave. `late`: from when a pulse was
-    due to the middle of the call that set the line. `residuals`: start of exposure less the instant the budget
-    expects it at. `unpaired`: pulses without a frame of their own.
+    due to the middle of the call that set the line. `residuals`: of matched ones, start of exposure less the instant
+    the budget expects it at. `unpaired`: pulses without a frame of their own.
     """
 
     armed_ns: list[int] = field(default_factory=list)
@@ -76,21 +79,28 @@ def observe(bench: Bench) -> Pulsed:
     order = GroupOrder(name="bench", cameras=(bench.camera,), limits=_PATIENT, trigger=bench.trigger)
     found = Pulsed()
     with Supervised(order, bench.program) as process:
-        ring = RingReader(process.board.pulses)
+        ring, ticks = RingReader(process.board.pulses), RingReader(process.board.ring)
         for number in range(bench.starts):
             _start(process, bench, f"first {number}", found)
         _count(found, ring)
+        ticks.read()
         start_ns = monotonic_ns() + bench.period_ns
         plan = Plan(
             name="all", camera=bench.camera.name, start_ns=start_ns, period_ns=bench.period_ns, count=bench.pulses
         )
         _carry_out(process, plan)
-        for record in _count(found, ring):
-            if record.pulse_ns is not None:
-                found.late_ns.append((record.pulse_ns - start_ns) % bench.period_ns)
-            if record.residual_ns is not None:
-                found.residuals_ns.append(record.residual_ns)
+        records = _count(found, ring)
+        matched = (record.residual_ns for record in records if record.end is End.MATCHED)
+        found.residuals_ns = [residual_ns for residual_ns in matched if residual_ns is not None]
+        found.late_ns = _lateness([unpack_tick(record, 0) for record in ticks.read()[0]], records)
     return found
+
+
+def _lateness(ticks: Sequence[TickRecord], pulses: Sequence[PulseRecord]) -> list[int]:
+    """From when each tick was due to the first pulse after it was fired."""
+    left_ns = sorted(record.pulse_ns for record in pulses if record.pulse_ns is not None)
+    pairs = ((tick.due_ns, bisect_left(left_ns, tick.fired_ns)) for tick in ticks if tick.fired_ns)
+    return [left_ns[place] - due_ns for due_ns, place in pairs if place < len(left_ns)]
 
 
 def _start(process: Supervised, bench: Bench, name: str, found: Pulsed) -> None:
@@ -119,7 +129,10 @@ def _count(found: Pulsed, ring: RingReader) -> list[PulseRecord]:
     records = [unpack(record) for record in ring.read()[0]]
     pulses = [record for record in records if record.pulse is not None and not record.explained]
     found.pulses += len(pulses)
-    found.unpaired += sum(record.end is not End.MATCHED for record in pulses)
+    unpaired = [record for record in pulses if record.end is not End.MATCHED]
+    found.unpaired += len(unpaired)
+    for record in unpaired:
+        print(f"without a frame of its own: {record}", flush=True)
     return pulses
 
 
