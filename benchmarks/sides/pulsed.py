@@ -10,7 +10,7 @@ from pathlib import Path
 from time import monotonic_ns
 
 from agent.capture.messages import AddPlans, Cancel, StartCamera
-from agent.capture.order import CameraOrder, GroupOrder, PlanOrder, StageLimits
+from agent.capture.order import CameraOrder, GroupOrder, PlanOrder, Realtime, StageLimits
 from agent.capture.pulse_log import PulseRecord, unpack
 from agent.capture.tick_log import TickRecord
 from agent.capture.tick_log import unpack as unpack_tick
@@ -38,6 +38,7 @@ class Bench:
     period_ns: int
     starts: int
     pulses: int
+    realtime: Realtime = field(default_factory=Realtime)
     program: Sequence[str] = (sys.executable, "-m", "agent.cli.process")
 
 
@@ -76,7 +77,9 @@ class Pulsed:
 
 def observe(bench: Bench) -> Pulsed:
     """One block: stopped and started again and again, then a plan on it."""
-    order = GroupOrder(name="bench", cameras=(bench.camera,), limits=_PATIENT, trigger=bench.trigger)
+    order = GroupOrder(
+        name="bench", cameras=(bench.camera,), limits=_PATIENT, trigger=bench.trigger, realtime=bench.realtime
+    )
     found = Pulsed()
     with Supervised(order, bench.program) as process:
         ring, ticks = RingReader(process.board.pulses), RingReader(process.board.ring)
