@@ -29,7 +29,8 @@ def draw(comparison: Comparison, folder: Path) -> Path:
         _draw_all_ratios(panels[0][1], comparison)
     for axes in panels[0]:
         _name_rows(axes, [condition.name for condition in comparison.conditions])
-    figure.suptitle(f"{comparison.name}: gate (line) and moonshot (dots)", fontsize="medium")
+    bounds = "" if comparison.gate is None else ": gate (line) and moonshot (dots)"
+    figure.suptitle(f"{comparison.name}{bounds}", fontsize="medium")
     path = folder / f"{comparison.name}.svg"
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
@@ -51,7 +52,7 @@ def _draw_figures(axes: Any, comparison: Comparison) -> None:
     if comparison.against:
         axes.scatter([], [], color=_PEER, label=comparison.against)
     else:
-        _draw_bounds(axes, [scale * comparison.gate, scale * comparison.moonshot])
+        _draw_bounds(axes, [bound and scale * bound for bound in (comparison.gate, comparison.moonshot)])
     axes.legend(fontsize="small")
 
 
@@ -75,8 +76,10 @@ def _draw_ratios(axes: Any, row: int, condition: Condition) -> None:
     )
 
 
-def _draw_bounds(axes: Any, bounds: Sequence[float]) -> None:
+def _draw_bounds(axes: Any, bounds: Sequence[float | None]) -> None:
     for bound, style in zip(bounds, "-:", strict=True):
+        if bound is None:
+            continue
         axes.axvline(bound, color="black", linestyle=style, linewidth=1)
 
 

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.result import Comparison, Condition
-from benchmarks.stats import Interval
+from benchmarks.stats import Interval, percentile
 
 _HEAD = """\
 # Figures
@@ -19,7 +19,8 @@ Made by `python -m benchmarks report` from the samples in [data](data); do not e
 Machines are shared and noisy: an absolute time is a hint, a ratio measured in one run is a result. Ours and the peer's
 take turns (A B B A ...), block by block; each ratio is the median over neighbouring blocks, with a 95 % interval
 by order statistics. Each comparison runs once idle and once with another CPU kept busy. Peers are stock releases.
-Where there is no peer, a bound holds for our own worst block. Of many samples of a block every n-th is kept.
+Where there is no peer, a bound holds for our own worst block; a plain figure has no bound. Of many samples of a block
+every n-th is kept.
 A bound is *met* when the whole interval lies within it in both conditions, *missed* when the whole interval of one
 lies beyond it, else *open*. Where it says *rig*, the processor is emulated by software: only ratios mean anything
 there, and CPU time includes what the host took away meanwhile.
@@ -49,7 +50,7 @@ def _table(comparisons: Sequence[Comparison]) -> list[str]:
         for condition in comparison.conditions:
             first = condition is comparison.conditions[0]
             bounds = [
-                f"≤ {_bound(comparison, bound)}: {judge(bounded, bound)}" if first else ""
+                f"≤ {_bound(comparison, bound)}: {judge(bounded, bound)}" if first and bound is not None else ""
                 for bound in (comparison.gate, comparison.moonshot)
             ]
             name = f"[{comparison.name}](#{_anchor(comparison)})" if first else ""
@@ -84,8 +85,24 @@ def _details(comparison: Comparison) -> list[str]:
         averages = f"load average {condition.load_average_before} before, {condition.load_average_after} after"
         blocks = len(condition.ours)
         lines.append(f"- {condition.name}: {blocks} blocks{side}; beside it: {condition.load}; {averages}")
+        lines += _spread(comparison, condition)
     lines += [f"- {note}" for note in comparison.notes]
     return [*lines, f"- again: `{comparison.repeat}`", ""]
+
+
+def _spread(comparison: Comparison, condition: Condition) -> list[str]:
+    """How the samples of all blocks together are spread, where there is no peer and a block has some."""
+    samples = [sample for block in condition.blocks for sample in block.samples]
+    if comparison.against or not samples:
+        return []
+    ranks = {
+        "least": min(samples),
+        "P50": percentile(samples, 50),
+        "P99": percentile(samples, 99),
+        "most": max(samples),
+    }
+    told = ", ".join(f"{name} {format_figure(value, comparison.unit)}" for name, value in ranks.items())
+    return [f"- {condition.name}, {len(samples):,} samples: {told}"]
 
 
 def _where(comparison: Comparison) -> str:
@@ -118,7 +135,7 @@ def _interval(interval: Interval) -> str:
 def format_figure(value: float, unit: str) -> str:
     """With its unit: nanoseconds as µs, a share as per cent, whole numbers of anything else."""
     if unit == "ns":
-        return f"{value / 1000:,.0f} µs" if value >= 100_000 else f"{value / 1000:.1f} µs"
+        return f"{value / 1000:,.0f} µs" if abs(value) >= 100_000 else f"{value / 1000:.1f} µs"
     return f"{100 * value:.3g} %" if unit == "share" else f"{value:,.0f} {unit}"
 
 

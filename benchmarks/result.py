@@ -88,7 +88,8 @@ class Comparison:
 
     `measure`: what the figures are, such as `CPU per frame`; `unit`: `ns`, `share` (of 1) or what is counted.
     `against`: the peer in a word or two; empty where there is none. `gate` and `moonshot` bound the ratio from above,
-    without a peer the figure itself. `repeat`: the command. `notes`: what a reader must know to judge.
+    without a peer the figure itself; both None: a plain figure, which nothing bounds. `repeat`: the command. `notes`:
+    what a reader must know to judge.
     """
 
     name: str
@@ -99,8 +100,8 @@ class Comparison:
     ours: str
     peer: str = ""
     against: str = ""
-    gate: float
-    moonshot: float
+    gate: float | None
+    moonshot: float | None
     where: str
     repeat: str
     notes: tuple[str, ...] = ()

@@ -32,12 +32,19 @@ class HelperDied(AgentError):
 
 Then = Callable[[Outcome], None]
 
+_BEGINS_WITHIN_S = 0.01
+"""Whoever submits an urgent job waits for its beginning no longer."""
+
 
 class Helper(Protocol):
     """Where jobs run."""
 
-    def submit(self, job: Job, then: Then) -> None:
-        """Run `job` elsewhere, then `then(outcome)` in the loop. One at a time: a second one raises RuntimeError."""
+    def submit(self, job: Job, then: Then, *, urgent: bool = False) -> None:
+        """Run `job` elsewhere, then `then(outcome)` in the loop. One at a time: a second one raises RuntimeError.
+
+        `urgent`: the caller does not go on before the job has begun, or has had its time to. Else it may keep the
+        interpreter for itself for as long as sys.getswitchinterval() says, 5 ms.
+        """
         ...
 
     def start(self) -> None:
@@ -92,18 +99,24 @@ class HelperThread:
     def __init__(self, name: str, bell: Doorbell) -> None:
         self._name = name
         self._bell = bell
-        self._jobs: queue.SimpleQueue[tuple[Job, Then] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[Job, Then, threading.Lock | None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._busy = False
 
-    def submit(self, job: Job, then: Then) -> None:
+    def submit(self, job: Job, then: Then, *, urgent: bool = False) -> None:
         """Run `job` in the thread."""
         if self._busy:
             raise RuntimeError(f"{self._name} has a job already")
         self._busy = True
         if self._thread is None:
             self.start()
-        self._jobs.put((job, then))
+        if not urgent:
+            self._jobs.put((job, then, None))
+            return
+        begun = threading.Lock()
+        begun.acquire()
+        self._jobs.put((job, then, begun))
+        begun.acquire(timeout=_BEGINS_WITHIN_S)
 
     def start(self) -> None:
         """Start the thread before the first job, so that the job does not wait for it."""
@@ -123,9 +136,11 @@ class HelperThread:
 
     def _run(self) -> None:
         while (entry := self._jobs.get()) is not None:
-            job, then = entry
+            job, then, begun = entry
             died = HelperDied(f"{self._name} died", hint="report it, with the traceback in the log")
             outcome = Outcome(None, died)
+            if begun is not None:
+                begun.release()
             try:
                 outcome = Outcome(job(), None)
             except AgentError as error:

@@ -121,7 +121,7 @@ class StopThread:
     def halt(self, session: Session) -> None:
         """STREAMOFF. The session is the thread's until the end."""
         self._session = session
-        self._stopper.submit(session.halt, self._on_halted)
+        self._stopper.submit(session.halt, self._on_halted, urgent=True)
         if self.current is not None:
             self.current.steps.append("streamoff")
 

@@ -35,7 +35,7 @@ class AtOnce:
     def __init__(self, _name: str, bell: Doorbell) -> None:
         self._bell = bell
 
-    def submit(self, job: Job, then: Then) -> None:
+    def submit(self, job: Job, then: Then, *, urgent: bool = False) -> None:  # noqa: ARG002
         """Do it now; its outcome comes when the bell is answered."""
         try:
             outcome = Outcome(job(), None)

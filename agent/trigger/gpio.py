@@ -1,7 +1,7 @@
 """Lines of Linux GPIO chips, through the official bindings of libgpiod and the kernel's uAPI v2.
 
 Follows Documentation/userspace-api/gpio/chardev.rst and drivers/gpio/gpiolib-cdev.c. Edges are stamped by the kernel
-in the hard interrupt, on CLOCK_MONOTONIC.
+in the hard interrupt, on CLOCK_MONOTONIC. They are read as the kernel gives them: the bindings' objects cost thrice.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from struct import Struct
 from types import TracebackType
 from typing import Self
 
@@ -37,6 +38,7 @@ from agent.trigger.lookup import find_chip, find_line
 from agent.trigger.numbering import Numbering
 
 OpenChip = Callable[[str], gpiod.Chip]
+ReadBytes = Callable[[int, int], bytes]  # os.read
 
 _TO_KERNEL = {
     None: KernelBias.AS_IS,
@@ -51,6 +53,8 @@ _EDGES = {
     (False, True): KernelEdge.FALLING,
     (True, True): KernelEdge.BOTH,
 }
+_EVENT = Struct("=QI4xII24x")
+_RISING = 1  # struct gpio_v2_line_event, GPIO_V2_LINE_EVENT_RISING_EDGE: include/uapi/linux/gpio.h
 _REQUEST, _GET, _SET = "GPIO_V2_GET_LINE", "GPIO_V2_LINE_GET_VALUES", "GPIO_V2_LINE_SET_VALUES"
 
 
@@ -139,38 +143,34 @@ class GpioOutput(_Requested):
 class GpioInput(_Requested):
     """An input line. See `agent.trigger.lines.InputLine`."""
 
-    def __init__(self, request: gpiod.LineRequest, device: str, line: LineInfo, *, most_events: int) -> None:
+    def __init__(self, request: gpiod.LineRequest, device: str, line: LineInfo, most: int, read: ReadBytes) -> None:
         super().__init__(request, device, line)
         self._numbering = Numbering()
-        self._most_events = most_events
-        os.set_blocking(request.fd, False)  # the descriptor is this request's alone; reading then cannot block
+        self._fd, self._most_bytes, self._read = request.fd, most * _EVENT.size, read
+        os.set_blocking(self._fd, False)  # the descriptor is this request's alone; reading then cannot block
 
     def fileno(self) -> int:
         """The request's descriptor: POLLIN for edges, POLLERR and POLLHUP when the chip has gone."""
-        return self._request("poll").fd
+        self._request("poll")
+        return self._fd
 
     def read(self) -> Edges:
         """The edges that wait, at most a buffer full; what is more stays readable."""
-        request = self._request("read edges")
+        self._request("read edges")
         try:
-            with _door("read", self._device, self._name):
-                events = request.read_edge_events(self._most_events)
-        except LineError as error:
-            if error.errno == errno.EAGAIN:
-                return Edges((), 0)
-            raise
-        rising = gpiod.EdgeEvent.Type.RISING_EDGE
-        edges = tuple(
-            Edge(event.timestamp_ns, event.event_type is rising, event.global_seqno, event.line_seqno)
-            for event in events
-        )
+            events = _EVENT.iter_unpack(self._read(self._fd, self._most_bytes))
+        except BlockingIOError:
+            return Edges((), 0)
+        except OSError as error:
+            raise typed_error(error.errno or errno.EIO, "read", device=self._device, line=self._name) from error
+        edges = tuple([Edge(at_ns, kind == _RISING, seqno, of_line) for at_ns, kind, seqno, of_line in events])
         return Edges(edges, self._numbering.lost(edges))
 
 
 class GpioLines:
     """The GPIO chips of this machine. Stateless; every call opens and closes what it needs.
 
-    `devices`: where the chips' nodes are; `open_chip`, `read_ns`: for tests.
+    `devices`: where the chips' nodes are; `open_chip`, `read_ns`, `read`: for tests.
     """
 
     def __init__(
@@ -179,10 +179,12 @@ class GpioLines:
         devices: Path = Path("/dev"),
         open_chip: OpenChip = gpiod.Chip,
         read_ns: ReadClock = monotonic_ns,
+        read: ReadBytes = os.read,
     ) -> None:
         self._devices = devices
         self._open_chip = open_chip
         self._read_ns = read_ns
+        self._read = read
 
     def chips(self) -> Sequence[ChipInfo]:
         """All chips that may be opened, by number. Raises LinePermission when there are some and none may be."""
@@ -226,7 +228,7 @@ class GpioLines:
         )
         chip, line = self._find(order.line)
         request = self._take(chip, line, settings, order.consumer, order.buffer_events)
-        return GpioInput(request, chip.path, line, most_events=order.buffer_events)
+        return GpioInput(request, chip.path, line, order.buffer_events, self._read)
 
     def _take(
         self,

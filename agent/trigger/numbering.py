@@ -21,9 +21,11 @@ class Numbering:
 
     def lost(self, edges: Sequence[Edge]) -> int:
         """Events missing before and between these. Where the two numbers disagree, the larger gap counts."""
-        return sum(self._missing_before(edge) for edge in edges)
-
-    def _missing_before(self, edge: Edge) -> int:
-        missing = max((edge.seqno - self._last - 1) % _WRAP, (edge.line_seqno - self._last_of_line - 1) % _WRAP)
-        self._last, self._last_of_line = edge.seqno, edge.line_seqno
+        last, last_of_line, missing = self._last, self._last_of_line, 0
+        for _, _, seqno, line_seqno in edges:
+            gap, gap_of_line = seqno - last - 1, line_seqno - last_of_line - 1
+            if gap or gap_of_line:
+                missing += max(gap % _WRAP, gap_of_line % _WRAP)
+            last, last_of_line = seqno, line_seqno
+        self._last, self._last_of_line = last, last_of_line
         return missing

@@ -4,9 +4,9 @@
 //   gpio_loop COUNT IN_CHIP IN_LINE line OUT_CHIP OUT_LINE      two lines that are wired together
 //   gpio_loop COUNT IN_CHIP IN_LINE pull FILE                   gpio-sim: FILE is the `pull` of the input itself
 //
-// COUNT times: set the output active, wait for the rising edge on the input, set it inactive. Prints two numbers for
-// each, in nanoseconds: from right before the set call to the kernel's own stamp of the edge (CLOCK_MONOTONIC), and to
-// the return of the read that fetched it. Chips are paths, lines are offsets.
+// COUNT times: set the output active, wait for the rising edge on the input, set it inactive, pause for 1 ms. Prints two
+// numbers for each, in nanoseconds: from right before the set call to the kernel's own stamp of the edge
+// (CLOCK_MONOTONIC), and to the return of the read that fetched it. Chips are paths, lines are offsets.
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/gpio.h>
@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LIMIT_MS = 10000 };
+enum { LIMIT_MS = 10000, PAUSE_NS = 1000000 };
 
 struct output {
     int fd;
@@ -114,6 +114,7 @@ int main(int argc, char **argv)
         long long read_ns = now_ns();
         printf("%lld %lld\n", edge_ns - before_ns, read_ns - before_ns);
         set(output, 0);
+        nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
     }
     return 0;
 }

@@ -28,11 +28,15 @@ class CommandRefused(Exception):
 
 
 class Answer(NamedTuple):
-    """What a command gave, and when, CLOCK_MONOTONIC: just before it was sent, and when the client had its answer."""
+    """What a command gave, and when, CLOCK_MONOTONIC: just before it was sent, and when the client had its answer.
+
+    `at_ns`: when the capture process had carried it out.
+    """
 
     facts: Any
     sent_ns: int
     answered_ns: int
+    at_ns: int
 
     @property
     def took_ns(self) -> int:
@@ -78,7 +82,7 @@ class Supervised:
         answered_ns = monotonic_ns()
         if isinstance(message, Refused):
             raise CommandRefused(f"{type(command).__name__}: {message.message} ({message.hint})")
-        return Answer(message.facts, sent_ns, answered_ns)
+        return Answer(message.facts, sent_ns, answered_ns, message.at_ns)
 
     def until(self, wanted: Callable[[Any], bool]) -> Any:
         """The first message that is `wanted`; others go to `events`. Raises CommandRefused, TimeoutError."""

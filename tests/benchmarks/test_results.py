@@ -88,6 +88,15 @@ def test_without_a_peer_the_table_bounds_the_figure_itself():
     assert "| 0.1 % |  | worst **0.2 %** | ≤ 0.18 %: missed | ≤ 0 %: missed |" in shares
 
 
+def test_a_plain_figure_is_tabled_without_bounds_and_with_its_spread():
+    plain = _alone("ns", 2_000, 3_000, gate=None, moonshot=None)
+    blocks = (Block(True, 2_000, 3, (-200_000, 1_000, 2_000)), Block(True, 3_000, 1, (3_000,)))
+    report = make_report([replace(plain, conditions=(Condition("idle", "none", 0.5, 0.75, blocks),))])
+    assert "| [Y1](#y1) | nobody (rig) | idle | 2.5 µs |  | worst **3.0 µs** |  |  |" in report
+    assert "- idle, 4 samples: least -200 µs, P50 1.0 µs, P99 3.0 µs, most 3.0 µs" in report
+    assert "samples:" not in make_report([_comparison()])
+
+
 def test_of_many_samples_every_nth_is_kept():
     few = Block.of(Measured(2, 3, [1, 2, 3]), ours=True)
     assert few == Block(True, 2, 3, (1, 2, 3))

@@ -41,7 +41,7 @@ class LoopHelper(ManualHelper):
         self._bell = bell
         self._busy = False
 
-    def submit(self, job, then):
+    def submit(self, job, then, *, urgent=False):
         if self._busy:
             raise RuntimeError("has a job already")
         self._busy = True

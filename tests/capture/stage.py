@@ -30,7 +30,7 @@ class ManualHelper:
     def start(self):
         pass
 
-    def submit(self, job, then):
+    def submit(self, job, then, *, urgent=False):
         if self.job is not None or self.outcome is not None:
             raise RuntimeError("has a job already")
         self.job = (job, then)

@@ -2,6 +2,7 @@
 
 import os
 import select
+import sys
 import threading
 
 import pytest
@@ -22,6 +23,15 @@ def helper(bell):
     made = HelperThread("slow top", bell)
     yield made
     assert made.release()
+
+
+@pytest.fixture
+def slow_switches():
+    """A thread that does not let go of the interpreter by itself keeps it for long."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(5)
+    yield
+    sys.setswitchinterval(usual)
 
 
 def collect(bell, count=1):
@@ -60,6 +70,27 @@ def test_one_job_at_a_time_until_the_outcome_was_told(bell, helper):
     collect(bell)
     helper.submit(lambda: None, lambda _: None)
     collect(bell)
+
+
+def test_an_urgent_job_has_begun_when_the_caller_goes_on(bell, helper, slow_switches):
+    for _ in range(20):
+        begun = []
+        helper.submit(lambda begun=begun: begun.append(True), lambda _: None, urgent=True)
+        assert begun, "the caller kept the interpreter for itself"
+        collect(bell)
+
+
+def test_an_urgent_job_that_cannot_begin_holds_nobody_up(bell):
+    """The thread hangs in the job before, and another one was never told of its end."""
+    gate, told = threading.Event(), []
+    helper = HelperThread("slow top", bell)
+    helper.submit(gate.wait, told.append)
+    helper._busy = False
+    helper.submit(lambda: "late", told.append, urgent=True)
+    gate.set()
+    collect(bell, 2)
+    assert [outcome.result for outcome in told] == [True, "late"]
+    assert helper.release()
 
 
 def test_the_next_job_may_be_given_when_an_outcome_is_told(bell, helper):

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from struct import Struct
 
 import gpiod
-from gpiod import EdgeEvent, LineInfo
+from gpiod import LineInfo
 from gpiod.line import Value
+
+_EVENT = Struct("=QIIII24x")
 
 
 def refusal(code: int) -> Exception:
@@ -41,17 +44,14 @@ class FakeRequest:
         self.chip.answer("get_value")
         return self.values[-1]
 
-    def read_edge_events(self, most: int) -> list[EdgeEvent]:
-        self.chip.answer("read_edge_events")
+    def read(self, most: int) -> bytes:
+        """What the kernel would give to a read of its descriptor: struct gpio_v2_line_event."""
+        self.chip.answer("read")
         if not self.events:
             os.read(self.fd, 1)  # EAGAIN when the descriptor was made non-blocking, else it blocks
-        taken, self.events = self.events[:most], self.events[most:]
-        return [
-            EdgeEvent(
-                EdgeEvent.Type.RISING_EDGE.value if up else EdgeEvent.Type.FALLING_EDGE.value, ns, 0, seq, of_line
-            )
-            for ns, up, seq, of_line in taken
-        ]
+        count = most // _EVENT.size
+        taken, self.events = self.events[:count], self.events[count:]
+        return b"".join(_EVENT.pack(ns, 1 if up else 2, 0, seq, of_line) for ns, up, seq, of_line in taken)
 
     def release(self) -> None:
         os.close(self.fd)
