@@ -88,7 +88,7 @@ def expand(entries: tuple[PlanEntry, ...]) -> tuple[tuple[PlanEntry, PlanOrder],
         for order in _copies(entry):
             owner = places.setdefault(order.plan.name, entry)
             if owner is not entry:
-                message = f"{order.plan.name} is made here and on line {owner.value.line}"
+                message = f"{order.plan.name} is made here and on {owner.value.seen_from(entry.value)}"
                 entry.value.refuse(message, "give one of them another name")
             orders.append((entry, order))
     return tuple(orders)
