@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from agent.config import kinds
+from agent.config import kinds, patterns
 from agent.config.problems import quoted
 from agent.config.reader import Kind, Table, Value
 from agent.errors import InputError
@@ -178,6 +178,6 @@ def _pattern(text: str) -> str:
     return text
 
 
-_TEXT: Kind[str] = Kind("a name", "trigger_mode", _text)
-_PATTERN: Kind[str] = Kind("a regular expression", "^My Camera", _pattern)
+_TEXT: Kind[str] = Kind("a name", "trigger_mode", _text, schema=patterns.GIVEN_TEXT)
+_PATTERN: Kind[str] = Kind("a regular expression", "^My Camera", _pattern, schema=patterns.REGULAR_EXPRESSION)
 _ITSELF = kinds.choice(ITSELF)
