@@ -135,8 +135,9 @@ def applied(changes: Changes, old: ServiceFile) -> ServiceFile:
     """What is in force when the changes are carried out on `old`."""
     limits = dict(old.limits)
     for limit in changes.limits:
-        limits.pop(limit.bucket, None)
-        if limit.new is not None:
+        if limit.new is None:
+            limits.pop(limit.bucket, None)
+        else:
             limits[limit.bucket] = limit.new
     groups = {name: old.groups[name] for name in changes.same}
     for each in changes.exposures:

@@ -6,6 +6,9 @@ from agent.config import kinds
 from agent.config.problems import quoted
 from agent.config.reader import Table, Value
 from agent.schedule.quota import Limit
+from agent.units import NS_PER_S, format_duration
+
+_UNITS = {NS_PER_S: "s", 60 * NS_PER_S: "min", 3600 * NS_PER_S: "h", 24 * 3600 * NS_PER_S: "d"}
 
 
 def read_quotas(value: Value, cameras: frozenset[str] | None, clients: frozenset[str] | None) -> dict[str, Limit]:
@@ -39,3 +42,9 @@ def _named_quotas(table: Table, one: str, known: frozenset[str] | None) -> dict[
         return entry.scalar(kinds.LIMIT)
 
     return {f"{one}/{name}": limit for name, limit in value.mapping(kinds.NAME, read).items()}
+
+
+def limit_text(limit: Limit) -> str:
+    """As a file has it: `5/s`, `10/min burst 3`."""
+    period = _UNITS.get(limit.period_ns) or format_duration(limit.period_ns)
+    return f"{limit.amount}/{period}" + (f" burst {limit.burst}" if limit.burst > 1 else "")
