@@ -184,14 +184,15 @@ class Plans:
                 self._units[name].start()
         return slots
 
-
     def adopt(self, all_adopted: Iterable[Adopted]) -> None:
         """Go on with the plans of a process that died."""
         now_ns = self._now_ns()
         for adopted in all_adopted:
             order = adopted.order
             run = self.scheduler.adopt(order.plan, adopted.slot, now_ns)
-            self._aim(order, run, self._quotas.adopted_toll(order, self._order.cameras_of(order.plan), run.slot, now_ns))
+            self._aim(
+                order, run, self._quotas.adopted_toll(order, self._order.cameras_of(order.plan), run.slot, now_ns)
+            )
             if adopted.cancelled_by:
                 self.end_plan(run, adopted.cancelled_by)
                 self.scheduler.cancel(order.plan.name, now_ns)
