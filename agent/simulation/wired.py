@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from agent.simulation.kernel import SimulatedKernel
 from agent.simulation.line_level import LineChip, OnLevel
 from agent.simulation.lines import SimulatedLines
+from agent.trigger.errors import LineError
 from agent.trigger.lines import LineRef
 
 CHIP = "bench"
@@ -80,4 +82,9 @@ def firing(kernel: SimulatedKernel, cameras: Sequence[int], *, inverted: bool = 
 
 def _pulling(lines: SimulatedLines, line: LineRef, *, inverted: bool = False) -> Callable[[bool, int], None]:
     """What gives `line` the level of a strobe."""
-    return lambda high, _at_ns: lines.pull(line, high != inverted)
+
+    def pull(high: bool, _at_ns: int) -> None:
+        with suppress(LineError):  # its chip is unplugged: nobody is at the other end
+            lines.pull(line, high != inverted)
+
+    return pull

@@ -8,13 +8,10 @@ from capture.loop_stage import NAMES, LoopStage
 from capture.test_handover import LIMIT
 from capture.test_triggered import (
     BUDGET,
-    EDGE,
     FOLLOW,
     PULSE,
     STOP,
     STOP_ORDER,
-    TRIGGER,
-    ends,
     ledger,
     outside,
     seen,
@@ -29,12 +26,14 @@ from agent.capture.pairing import Pairing
 from agent.capture.state_word import Phase, read_word
 from agent.capture.tick_log import End as TickEnd
 from agent.capture.trigger_order import TriggerKind, TriggerOrder
+from agent.schedule.account import PLAN_WORDS, State
+from agent.schedule.instants import PlanError
 from agent.schedule.plan import OnEdge, Plan, WhenBusy
+from agent.schedule.scheduler import Scheduler
 from agent.trigger.errors import typed_error
 from agent.trigger.modes import TriggerMode
 from agent.trigger.pulse import PulseOrder
 from agent.trigger.pwm_order import PwmOrder
-from agent.trigger.verdicts import Cause, End
 from agent.units import NS_PER_MS, NS_PER_S
 
 SOFTWARE = triggered(TriggerOrder(kind=TriggerKind.SOFTWARE, cycle_ns=50 * NS_PER_MS), TriggerMode.SOFTWARE)
@@ -471,4 +470,43 @@ def test_pulses_that_were_open_when_a_process_died_have_missed():
         assert stage.words()[Of.MISSED] == 1
 
 
-_ = (EDGE, TRIGGER, ends, Cause, End)
+def test_a_plan_on_edges_goes_on_in_the_next_process_and_has_no_period_there_either():
+    words = memoryview(bytearray(8 * PLAN_WORDS)).cast("q")
+    plan = Plan(name="p", camera="top", start_ns=0, on_edge=OnEdge(), count=3)
+    dead = Scheduler(words, capacity=1, ageing_ns=1)
+    run = dead.add(plan, 0)
+    dead.fired(dead.edge(run, 10), 10)
+    scheduler = Scheduler(words, capacity=1, ageing_ns=1)
+    run = scheduler.adopt(plan, 0, 20)
+    with pytest.raises(PlanError):
+        scheduler.set_period("p", 5, 30)
+    assert scheduler.due(1_000, 10) == []
+    for at_ns in (40, 50):
+        tick = scheduler.edge(run, at_ns)
+        scheduler.fired(tick, at_ns)
+        scheduler.delivered(tick, at_ns, 1, 0)
+    account = run.account()
+    assert (account.state, account.ticks, account.failed, account.delivered) == (State.FINISHED, 3, 1, 2)
+
+
+def test_the_stop_is_pressed_while_the_cameras_are_started_and_somebody_cancels():
+    with LoopStage(emergency_stop=STOP_ORDER, **triggered()) as stage:
+        stage.ask(m.Cancel, kind="all", name="", by="a test")
+        for name in NAMES:
+            stage.send(m.StartCamera, camera=name)
+        stage.turn()
+        assert stage.helpers["slow top"].job is not None
+        cancel = stage.cancel()
+        stage.lines.pull(STOP, True)
+        stage.turn()
+        stage.settle()
+        assert isinstance(stage.answer(cancel), m.Done)
+        assert len(stage.of(m.EmergencyStopped)) == 1
+        assert not any(stage.streams(name) for name in NAMES)
+        stage.lines.pull(STOP, False)
+        stage.settle()
+        assert isinstance(stage.ask(m.ReleaseStop), m.Done)
+        stage.add("p", camera="g", period_ms=None)
+        stage.advance(300 * NS_PER_MS)
+        assert stage.streams("top")
+        assert stage.account("p").ticks == 1
