@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from agent.capture.order import GroupOrder
 from agent.trigger.lines import ChipInfo, InputLine, InputOrder, LineInfo, LineRef, Lines, OutputLine, OutputOrder
+
+if TYPE_CHECKING:
+    from agent.capture.order import GroupOrder
 
 
 class Wired(NamedTuple):

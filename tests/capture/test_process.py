@@ -90,7 +90,7 @@ def test_a_loop_gets_its_equipment_and_its_last_answers_arrive():
     def run(equipment):
         assert equipment.assignment.order == ORDER
         assert equipment.board.capacity == 8
-        assert equipment.quotas.toll(PLAN, 0, 0).buckets == (0,)
+        assert equipment.quotas.toll(PLAN, ("top",), 0, 0).buckets == (0,)
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
         assert gc.get_freeze_count() > 0
         assert not any(os.get_inheritable(fd) for fd in equipment.inbox.fds())

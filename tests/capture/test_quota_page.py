@@ -40,17 +40,17 @@ def processes():
 
 def test_the_agents_limit_counts_for_all_and_a_cameras_for_its_own(processes):
     top, side = processes
-    refusals = [top.pass_(top.toll(order("top"), 0, 0), 0) for _ in range(3)]
+    refusals = [top.pass_(top.toll(order("top"), ("top",), 0, 0), 0) for _ in range(3)]
     assert refusals == [None, None, Refusal.CAMERA]
-    assert [side.pass_(side.toll(order("side"), 0, 0), 0) for _ in range(2)] == [None, Refusal.AGENT]
-    assert side.pass_(side.toll(order("side"), 0, 0), NS_PER_S) is None
-    assert top.pass_(top.toll(order("top"), 0, 0), NS_PER_S) is Refusal.AGENT
+    assert [side.pass_(side.toll(order("side"), ("side",), 0, 0), 0) for _ in range(2)] == [None, Refusal.AGENT]
+    assert side.pass_(side.toll(order("side"), ("side",), 0, 0), NS_PER_S) is None
+    assert top.pass_(top.toll(order("top"), ("top",), 0, 0), NS_PER_S) is Refusal.AGENT
 
 
 def test_plans_of_two_groups_have_buckets_of_their_own(processes):
     top, side = processes
     limit = Limit(1, NS_PER_S, 1)
-    tolls = [quotas.toll(order("x", limit), slot, 0) for quotas in (top, side) for slot in range(4)]
+    tolls = [quotas.toll(order("x", limit), ("x",), slot, 0) for quotas in (top, side) for slot in range(4)]
     assert len({toll.buckets[-1] for toll in tolls}) == 8
     assert not {toll.buckets[-1] for toll in tolls} & {0, 1}
 
@@ -58,7 +58,7 @@ def test_plans_of_two_groups_have_buckets_of_their_own(processes):
 def test_a_change_is_seen_by_all_at_once(processes):
     top, side = processes
     top.set_limit("agent", Limit(1, NS_PER_S, 1), 0)
-    assert [side.pass_(side.toll(order("side"), 0, 0), 0) for _ in range(2)] == [None, Refusal.AGENT]
+    assert [side.pass_(side.toll(order("side"), ("side",), 0, 0), 0) for _ in range(2)] == [None, Refusal.AGENT]
 
 
 def test_a_page_without_limits_and_groups_is_one_too():
