@@ -68,6 +68,20 @@ def test_a_subscriber_listens_from_its_call_on_and_leaves_nothing():
     asyncio.run(scenario())
 
 
+def test_one_who_is_always_too_slow_still_reads_events():
+    async def scenario():
+        broadcast = Broadcast(capacity=2)
+        subscription = broadcast.events()
+        kinds = []
+        for _ in range(6):
+            for _ in range(5):
+                broadcast.publish("a", 1, {})
+            kinds.append((await anext(subscription)).kind)
+        return kinds
+
+    assert asyncio.run(scenario()) == ["lost", "a"] * 3
+
+
 def test_subscribers_are_bounded():
     async def scenario():
         broadcast = Broadcast(subscribers=1)
