@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 from control.desk import serving
+from control.thread_desk import serving_in_a_thread
 
 
 @pytest.fixture
@@ -16,3 +17,9 @@ def with_desk(tmp_path):
         return asyncio.run(whole())
 
     return run
+
+
+@pytest.fixture
+def thread_desk(tmp_path):
+    with serving_in_a_thread(tmp_path) as desk:
+        yield desk
