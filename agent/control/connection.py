@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any, Protocol
 
 import h11
@@ -271,7 +272,8 @@ class Connection(asyncio.Protocol):
         self.close()
 
     def _write_whole(self, answer: Answer, more: Sequence[tuple[str, str]]) -> None:
-        response = h11.Response(status_code=answer.status, headers=[*answer.all_headers(), *more])
+        headers = [*answer.all_headers(), *more]
+        response = h11.Response(status_code=answer.status, headers=headers, reason=HTTPStatus(answer.status).phrase)
         body = () if self._is_head else (h11.Data(data=answer.body),)
         self._write(response, *body, h11.EndOfMessage())
 

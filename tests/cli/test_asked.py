@@ -59,7 +59,7 @@ def test_start_stop_and_stop_all(asked, desk):
     assert asked("stop", "top").out.startswith("top: stream off, STREAMOFF took 0.0 ms")
     assert asked("stop", "top").out == "top: its stream was off\n"
     assert asked("stop", "side", "--json").document["returned_ns"]
-    assert asked("stop", "--all").out.startswith("everything: 1 plans cancelled")
+    assert asked("stop", "--all").out.startswith("everything: 1 plan cancelled")
     assert desk.agent.asked[-1][:3] == ("cancel", "all", "")
     assert asked("stop").code == 2
     assert asked("stop", "top", "--all").code == 2
@@ -96,7 +96,7 @@ def test_plans_are_listed_changed_and_cancelled(asked):
     assert asked("plan", "list", "--json").document["plans"][0]["name"] == "lapse"
     assert asked("plan", "set", "lapse", "--priority", "5").out == "lapse: every 1ns, priority 5\n"
     assert asked("plan", "set", "lapse").code == 2
-    assert asked("plan", "cancel", "lapse").out == "lapse: 1 plans cancelled\n"
+    assert asked("plan", "cancel", "lapse").out == "lapse: 1 plan cancelled\n"
     assert asked("plan", "cancel", "--client", "lab").code == 0
     assert asked("plan", "cancel").code == 2
 
