@@ -27,7 +27,7 @@ class Bounds:
     idle_ns: int = 60 * NS_PER_S
     drain_ns: int = 10 * NS_PER_S
     requests: int = 128
-    per_turn: int = 8
+    per_turn: int = 2
     rate_per_s: int = 1000
     burst: int = 1000
 

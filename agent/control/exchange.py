@@ -44,7 +44,7 @@ class Exchange:
 
     def __init__(self, agent: Agent, access: Access, bounds: Bounds, now: ReadClock) -> None:
         self._agent = agent
-        self._access = access
+        self.access = access
         self._bounds = bounds
         self._now = now
         self._routing = Routing(ROUTES)
@@ -97,7 +97,7 @@ class Exchange:
             raise
         if not route.urgent:
             self._check_room(connection)
-        self._access.check(connection.peer, route.level)
+        self.access.check(connection.peer, route.level)
         return route, names
 
     def _check_room(self, connection: Connection) -> None:

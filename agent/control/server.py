@@ -68,6 +68,10 @@ class Server:
         """Requests that are carried out now."""
         return self._exchange.under_way
 
+    def grant(self, access: Access) -> None:
+        """Who may do what, from the next request on; also for connections that are there already."""
+        self._exchange.access = access
+
     def start(self) -> None:
         """Take connections from now on."""
         if self._started:
