@@ -14,7 +14,7 @@ from agent.clock import ReadClock
 from agent.control.answer import Answer
 from agent.control.bounds import Bounds
 from agent.control.peer import Peer, hung_up
-from agent.control.refusals import head_too_large, not_http, too_large, too_slow
+from agent.control.refusals import head_too_large, not_http, too_large, too_many, too_slow
 from agent.control.request import Request, parse_request
 from agent.errors import AgentError
 
@@ -23,6 +23,8 @@ URGENT = (b"DELETE ", b"POST /v1/cancel ")
 _UNREAD_BYTES = 64 * 1024
 """So much may lie here while a request is carried out; then the socket is not read."""
 
+_SMALL_BYTES = 8 * 1024
+"""A body up to this is taken whatever the others are."""
 _STEPS = 64
 """Pieces of a body that are read in one turn; what has more of them waits for the next."""
 
@@ -49,6 +51,10 @@ class Desk(Protocol):
         """A whole request: it is answered by `answer`, or by `open_stream`, some time."""
         ...
 
+    def has_room(self) -> bool:
+        """All bodies that are being received are together within their bound."""
+        ...
+
     def refuse(self, connection: Connection, error: AgentError) -> Answer:
         """The answer to what is no request."""
         ...
@@ -61,8 +67,8 @@ class Desk(Protocol):
 class Connection(asyncio.Protocol):
     """A client's connection, one request at a time. In the thread of the event loop.
 
-    `only_cancels`: it came when there were too many, and may only end something. `busy`, `phase` and `since_ns` are
-    for whoever looks after its limits: `expire`.
+    `only_cancels`: it came when there were too many, and may only end something. `busy`, `phase`, `since_ns` and
+    `body_bytes` are for whoever looks after its limits: `expire`.
     """
 
     def __init__(
@@ -84,7 +90,7 @@ class Connection(asyncio.Protocol):
         self._is_head = False
         """The method is HEAD, whose answer has no body."""
         self._body: list[bytes] = []
-        self._body_bytes = 0
+        self.body_bytes = 0
         self._unread = 0
         self._urgent = False
         self._eof = False
@@ -176,9 +182,11 @@ class Connection(asyncio.Protocol):
             self._take_head(event)
         elif isinstance(event, h11.Data):
             self._body.append(bytes(event.data))
-            self._body_bytes += len(event.data)
-            if self._body_bytes > self._bounds.body_bytes:
+            self.body_bytes += len(event.data)
+            if self.body_bytes > self._bounds.body_bytes:
                 raise too_large(self._bounds)
+            if self.body_bytes > _SMALL_BYTES and not self._desk.has_room():
+                raise too_many(self._bounds)
         elif isinstance(event, h11.EndOfMessage):
             self._whole()
         else:
@@ -194,7 +202,7 @@ class Connection(asyncio.Protocol):
         self._head = head
         self._is_head = head.method == b"HEAD"
         self._body.clear()
-        self._body_bytes = 0
+        self.body_bytes = 0
         self._enter(Phase.BODY)
 
     def _whole(self) -> None:
@@ -203,6 +211,7 @@ class Connection(asyncio.Protocol):
             return
         request = parse_request(head.method, head.target, list(head.headers), b"".join(self._body))
         self._body.clear()
+        self.body_bytes = 0
         self._urgent = False
         self._enter(Phase.BUSY)
         self._unread = len(self._http.trailing_data[0])

@@ -170,6 +170,10 @@ class Server:
         """It has a whole request."""
         self._exchange.begin(connection, request)
 
+    def has_room(self) -> bool:
+        """All bodies that are being received are together within their bound."""
+        return sum(one.body_bytes for one in self._connections.values()) <= self._bounds.bodies_bytes
+
     def refuse(self, _connection: Connection, error: AgentError) -> Answer:
         """What came is no request."""
         return error_answer(error, self._exchange.trace_id())

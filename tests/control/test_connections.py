@@ -1,15 +1,18 @@
 """Connections: their bounds, what ends with them, and that nothing queues in front of a cancel."""
 
 import asyncio
+import errno
 import json
 import socket
 
 import pytest
-from control.desk import Clock, as_user, silent
-from control.pretend import held_up
+from control.desk import Clock, Desk, as_user, silent
+from control.pretend import PretendAgent, held_up
 
 from agent.control.bounds import Bounds, Rate
 from agent.control.connection import Phase
+from agent.control.listening import listen
+from agent.control.server import Server
 
 S = 10**9
 CHUNKED = b"POST /v1/cancel HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -387,6 +390,57 @@ def test_a_chunked_body_is_read_and_a_huge_one_is_cut_off(with_desk):
         await client.close()
 
     with_desk(scenario, bounds=Bounds(body_bytes=4000))
+
+
+def test_bodies_of_all_clients_are_bounded_together(with_desk):
+    async def scenario(desk):
+        crowd = [await desk.connect() for _ in range(3)]
+        head = b"POST /v1/cancel HTTP/1.1\r\nhost: x\r\ncontent-length: 30000\r\n\r\n"
+        for client in crowd[:2]:
+            client.writer.write(head + b" " * 20_000)
+        await desk.until(lambda: sum(one.body_bytes for one in desk.server._connections.values()) == 40_000)
+        crowd[2].writer.write(head + b" " * 20_000)
+        reply = await crowd[2].reply()
+        assert (reply.status, reply.json["details"]["bound"]) == (429, "bodies_bytes")
+        assert (await desk.ask("POST", "/v1/cancel", {"kind": "all"})).status == 200
+        for client in crowd:
+            await client.close()
+
+    with_desk(scenario, bounds=Bounds(bodies_bytes=50_000))
+
+
+def test_without_a_descriptor_left_the_idle_give_theirs_back(tmp_path):
+    class Full:
+        """A listening socket that finds no descriptor left, once."""
+
+        def __init__(self, real):
+            self.real = real
+            self.full = False
+
+        def fileno(self):
+            return self.real.fileno()
+
+        def accept(self):
+            if self.full:
+                self.full = False
+                raise OSError(errno.EMFILE, "too many open files")
+            return self.real.accept()
+
+    async def scenario():
+        with listen(tmp_path / "s") as listening:
+            listener = Full(listening.socket)
+            server = Server(PretendAgent(), [listener])
+            server.start()
+            idle = silent(tmp_path / "s")
+            desk = Desk(tmp_path / "s", server, None)
+            await desk.until(lambda: server.connections)
+            listener.full = True
+            assert (await desk.ask("GET", "/v1/health")).status == 200
+            assert idle.recv(1) == b""
+            idle.close()
+            await server.close()
+
+    asyncio.run(scenario())
 
 
 def test_a_body_of_many_small_pieces_lets_others_in_between(with_desk):
