@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import enum
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any
 
 import h11
 
 from agent.clock import ReadClock
 from agent.control.answer import Answer
 from agent.control.bounds import Bounds
+from agent.control.desk import URGENT, Desk, Phase
 from agent.control.peer import Peer, hung_up
 from agent.control.refusals import head_too_large, not_http, too_large, too_many, too_slow
-from agent.control.request import Request, parse_request
+from agent.control.request import parse_request
 from agent.errors import AgentError
 
-URGENT = (b"DELETE ", b"POST /v1/cancel ")
-"""How a request begins that may end something: it is read before all that waits."""
 _UNREAD_BYTES = 64 * 1024
 """So much may lie here while a request is carried out; then the socket is not read."""
 
@@ -27,41 +25,6 @@ _SMALL_BYTES = 8 * 1024
 """A body up to this is taken whatever the others are."""
 _STEPS = 64
 """Pieces of a body that are read in one turn; what has more of them waits for the next."""
-
-
-class Phase(enum.Enum):
-    """What a connection is at; the first word of what is told when it takes too long."""
-
-    IDLE = "idle"
-    HEAD = "head"
-    BODY = "body"
-    BUSY = "busy"
-    ENDING = "ending"
-    """Nothing is read any more; what is written still leaves."""
-
-
-class Desk(Protocol):
-    """Where a connection takes its requests. All its methods return at once."""
-
-    def ready(self, connection: Connection) -> None:
-        """Bytes are there; `advance` when its turn comes."""
-        ...
-
-    def begin(self, connection: Connection, request: Request) -> None:
-        """A whole request: it is answered by `answer`, or by `open_stream`, some time."""
-        ...
-
-    def has_room(self) -> bool:
-        """All bodies that are being received are together within their bound."""
-        ...
-
-    def refuse(self, connection: Connection, error: AgentError) -> Answer:
-        """The answer to what is no request."""
-        ...
-
-    def gone(self, connection: Connection) -> None:
-        """It is closed; its socket is free."""
-        ...
 
 
 class Connection(asyncio.Protocol):

@@ -12,7 +12,8 @@ from agent.clock import ReadClock, monotonic_ns
 from agent.control.access import Access
 from agent.control.answer import Answer, error_answer
 from agent.control.bounds import Bounds
-from agent.control.connection import Connection, Phase
+from agent.control.connection import Connection
+from agent.control.desk import Phase
 from agent.control.exchange import Exchange
 from agent.control.facade import Agent
 from agent.control.lanes import Lane
