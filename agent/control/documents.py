@@ -91,7 +91,7 @@ CAPTURED = document(
 PLAN = document(
     name={"type": "string"},
     camera={"type": "string"},
-    state=choice("waiting", "running", "finished", "cancelled"),
+    state=choice("waiting", "running", "finished", "cancelled", "refused"),
     client={"type": "string"},
     period_ns=nullable(integer(least=0)),
     priority=integer(),
@@ -113,7 +113,7 @@ GROUP = document(
     pid=nullable(integer(least=1)),
     state={"type": "string"},
 )
-TRIGGER = document(group={"type": "string"}, kind={"type": "string"})
+TRIGGER = document(group={"type": "string"}, kind=nullable({"type": "string"}))
 RELEASED = document(group={"type": "string"}, released=boolean())
 QUOTA = document(bucket={"type": "string"}, limit=nullable({"type": "string"}))
 QUOTA_ORDER = table(required=("limit",), limit=LIMIT)

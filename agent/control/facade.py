@@ -102,9 +102,9 @@ class Agent(Protocol):
     # -- plans -------------------------------------------------------------------------------------------------------
 
     async def plans(self) -> list[Document]:
-        """All plans: `name`, `camera`, `group`, `state` (`waiting`, `running`, `finished`, `cancelled`), `client`.
+        """All plans: `name`, `camera`, `group`, `client`, `state`.
 
-        Further `period_ns`, `priority`, `quota` (as for `set_quota`, None for none), `account` (ticks by how they
+        That is `waiting`, `running`, `finished`, `cancelled` or `refused`. Further `period_ns`, `priority`, `quota` (as for `set_quota`, None for none), `account` (ticks by how they
         ended).
         """
         ...
@@ -152,7 +152,7 @@ class Agent(Protocol):
     # -- the whole ---------------------------------------------------------------------------------------------------
 
     async def stats(self) -> Document:
-        """Figures: `now_ns`, `cameras`, `plans`, `groups`, `lateness`, `process` (CPU and memory)."""
+        """Figures: `now_ns`, `cameras` (by name: `frames`, `lost`, ...), `plans`, `groups`, `lateness`, `process`."""
         ...
 
     async def health(self) -> Document:

@@ -138,11 +138,16 @@ def test_events_are_told_in_lines(asked, desk):
 
 def test_top_without_a_terminal_looks_once(asked, desk):
     asked("plan", "add", "lapse", "camera=top")
-    desk.agent.plan_table["lapse"]["account"] = {"delivered": 20, "skipped": 0}
+    desk.agent.plan_table["lapse"]["account"] = {
+        "ticks": 22,
+        "delivered": 20,
+        "skipped_busy": 2,
+        "failed": 0,
+        "bytes": 9,
+    }
     result = asked("top")
     assert result.code == 0
-    assert "20 delivered" in result.out
-    assert "skipped" not in result.out
+    assert "22 ticks: 20 delivered, 2 skipped busy\n" in result.out
     assert set(asked("top", "--json").document) == {"stats", "cameras", "plans"}
 
 
