@@ -75,7 +75,10 @@ CONTROL_VALUES = mapping(
 CONTROLS_SET = document(camera={"type": "string"}, values=anything("What was read back."))
 EXPOSURE_ORDER = table(required=("exposure",), exposure=DURATION, gain=GAIN)
 EXPOSED = document(
-    camera={"type": "string"}, asked_ns=integer(least=0), granted_ns=integer(least=0), why={"type": "string"}
+    camera={"type": "string"},
+    asked_ns=integer(least=0),
+    granted_ns=integer(least=0),
+    why=listed({"type": "string"}, "What made them differ."),
 )
 CAPTURE_ORDER = table(exposure=DURATION, gain=GAIN, timeout=DURATION)
 CAPTURED = document(

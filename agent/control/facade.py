@@ -87,7 +87,7 @@ class Agent(Protocol):
         ...
 
     async def expose(self, name: str, exposure_ns: int, gain: str | None, by: str) -> Document:
-        """Set a proven exposure; `gain` is `16` or `6dB`, None leaves it. `camera`, `asked_ns`, `granted_ns`, `why`."""
+        """Set a proven exposure; `gain` is `16` or `6dB`, None leaves it. `camera`, `asked_ns`, `granted_ns`, `why` (a list)."""
         ...
 
     async def capture(self, camera: str, by: str, options: Mapping[str, Any]) -> Document:
@@ -104,8 +104,8 @@ class Agent(Protocol):
     async def plans(self) -> list[Document]:
         """All plans: `name`, `camera`, `group`, `client`, `state`.
 
-        That is `waiting`, `running`, `finished`, `cancelled` or `refused`. Further `period_ns`, `priority`, `quota` (as for `set_quota`, None for none), `account` (ticks by how they
-        ended).
+        That is `waiting`, `running`, `finished`, `cancelled` or `refused`. Further `period_ns`, `priority`, `quota` (as
+        for `set_quota`, None for none), `account` (ticks by how they ended).
         """
         ...
 
