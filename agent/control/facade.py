@@ -87,7 +87,10 @@ class Agent(Protocol):
         ...
 
     async def expose(self, name: str, exposure_ns: int, gain: str | None, by: str) -> Document:
-        """Set a proven exposure; `gain` is `16` or `6dB`, None leaves it. `camera`, `asked_ns`, `granted_ns`, `why` (a list)."""
+        """Set a proven exposure; `gain` is `16` or `6dB`, None leaves it.
+
+        `camera`, `asked_ns`, `granted_ns`, and `why` they differ, a list of words.
+        """
         ...
 
     async def capture(self, camera: str, by: str, options: Mapping[str, Any]) -> Document:

@@ -11,6 +11,7 @@ from control.pretend import PretendAgent, held_up
 
 from agent.control.bounds import Bounds, Rate
 from agent.control.desk import Phase
+from agent.control.lanes import Lane
 from agent.control.listening import listen
 from agent.control.server import Server
 
@@ -162,6 +163,29 @@ def test_a_cancel_overtakes_everything_that_waits(with_desk):
 
     # what one turn of the loop had already begun when its bytes came, and not the 180 that wait
     assert with_desk(scenario, bounds=Bounds(per_turn=4)) <= 8
+
+
+def test_who_came_first_has_the_first_turn():
+    class Waiting:
+        queued = True
+
+        def advance(self):
+            served.append((turns, self))
+
+    async def scenario():
+        nonlocal turns
+        lane = Lane(2)
+        for one in crowd:
+            lane.put(one)
+        while len(served) < len(crowd):
+            turns += 1
+            await asyncio.sleep(0)
+
+    turns, served, crowd = 0, [], [Waiting() for _ in range(5)]
+    asyncio.run(scenario())
+    assert [one for _, one in served] == crowd
+    assert [turn for turn, _ in served] == [1, 1, 2, 2, 3]
+    assert not any(one.queued for one in crowd)
 
 
 def test_neither_rate_nor_full_house_hold_up_a_cancel(with_desk):
