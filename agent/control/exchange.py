@@ -44,7 +44,7 @@ class Exchange:
 
     def __init__(self, agent: Agent, access: Access, bounds: Bounds, now: ReadClock) -> None:
         self._agent = agent
-        self.access = access
+        self._access = access
         self._bounds = bounds
         self._now = now
         self._routing = Routing(ROUTES)
@@ -54,6 +54,10 @@ class Exchange:
         self._rates: dict[int, Rate] = {}
         self._tasks: dict[asyncio.Task[Any], _UnderWay | None] = {}
         self._held: dict[Connection, list[Hold]] = {}
+
+    def set_access(self, access: Access) -> None:
+        """For requests that come from now on."""
+        self._access = access
 
     @property
     def under_way(self) -> int:
@@ -97,7 +101,7 @@ class Exchange:
             raise
         if not route.urgent:
             self._check_room(connection)
-        self.access.check(connection.peer, route.level)
+        self._access.check(connection.peer, route.level)
         return route, names
 
     def _check_room(self, connection: Connection) -> None:

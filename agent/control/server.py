@@ -69,9 +69,9 @@ class Server:
         """Requests that are carried out now."""
         return self._exchange.under_way
 
-    def grant(self, access: Access) -> None:
-        """Who may do what, from the next request on; also for connections that are there already."""
-        self._exchange.access = access
+    def set_access(self, access: Access) -> None:
+        """Who may do what from now on; what was begun is not looked at again."""
+        self._exchange.set_access(access)
 
     def start(self) -> None:
         """Take connections from now on."""

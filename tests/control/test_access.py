@@ -66,7 +66,7 @@ def test_rights_that_change_are_in_force_for_connections_that_are_there(with_des
     async def scenario(desk):
         client = await desk.connect()
         assert (await client.ask("GET", "/v1/health")).status == 403
-        desk.server.grant(Access(owners=frozenset()))
+        desk.server.set_access(Access(owners=frozenset()))
         assert (await client.ask("GET", "/v1/health")).status == 200
         await client.close()
 
