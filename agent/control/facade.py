@@ -1,16 +1,19 @@
 """What the control API asks of the agent. `agent.service` implements it, tests have one that pretends.
 
-Every method answers with a document: dicts, lists, strings, integers, booleans and None, ready for JSON. What went wrong
-is an AgentError, and nothing was changed then unless its details say so. Where something is changed, `by` says who
-asked, in words made from the kernel's peer credentials: `user anna (pid 4711)`.
+Every method answers with a document: dicts, lists, strings, integers, booleans and None, ready for JSON. What went
+wrong is an AgentError, and nothing was changed then unless its details say so. Where something is changed, `by` says
+who asked, in words made from the kernel's peer credentials: `user anna (pid 4711)`.
 
-A request whose connection closes is cancelled: its method gets asyncio.CancelledError, ends what it asked for (a capture
-that waits for its frame), and lets the error through.
+A capture, or a question, whose connection closes is cancelled: its method gets asyncio.CancelledError, ends what it
+asked for (a capture that waits for its frame), and lets the error through. All else is carried out though nobody waits.
+
+`stop`, `cancel_plan` and `cancel` are plain functions: what they end is on its way to the capture process when they
+return, and what they return is waited for afterwards.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -31,6 +34,14 @@ class Event:
     kind: str
     at_ns: int
     data: Document
+
+
+class EventStream(AsyncIterator[Event], Protocol):
+    """Events as they come; `aclose` ends the subscription."""
+
+    async def aclose(self) -> None:
+        """Listen no more; idempotent."""
+        ...
 
 
 class Agent(Protocol):
@@ -55,7 +66,7 @@ class Agent(Protocol):
         """Start its stream; answers when it is armed: `camera`, `was_on` (it was armed already), `at_ns`."""
         ...
 
-    async def stop(self, name: str, by: str) -> Document:
+    def stop(self, name: str, by: str) -> Awaitable[Document]:
         """End all of its plans and its stream; answers after STREAMOFF returned.
 
         `asked_ns`, `entered_ns`, `returned_ns` are of that call; `was_on` False: it was off, and no call was needed.
@@ -108,7 +119,7 @@ class Agent(Protocol):
         """Change what is not None, all or nothing; `quota` as in a plan file: `10/s`. The plan as it is then."""
         ...
 
-    async def cancel_plan(self, name: str, by: str) -> Document:
+    def cancel_plan(self, name: str, by: str) -> Awaitable[Document]:
         """End a plan; answers when none of its frames can come any more, as `cancel` does."""
         ...
 
@@ -144,10 +155,10 @@ class Agent(Protocol):
         """`healthy` (True, False), `version`, `pid`, `since_ns`, `now_ns`, `problems` (a list of words)."""
         ...
 
-    def events(self, after: int | None = None) -> AsyncGenerator[Event, None]:
+    def events(self, after: int | None = None) -> EventStream:
         """Events as they happen, beginning behind the id `after` where they are still remembered.
 
-        Bounded for each subscriber: what did not fit is one `lost`. Ends when the agent does. Broadcast does all this.
+        Bounded for each subscriber: what did not fit is one `lost`. Ends when the agent does. `agent.control.broadcast.Broadcast` does all this.
         """
         ...
 
@@ -160,14 +171,14 @@ class Agent(Protocol):
         ...
 
     async def reload(self, by: str) -> Document:
-        """Read the configuration anew: as `config_diff`, and `took_ns`. A bad file changes nothing; its error says why."""
+        """Read the configuration anew: as `config_diff`, and `took_ns`. A bad file changes nothing and is told."""
         ...
 
-    async def cancel(self, kind: str, name: str, by: str) -> Document:
+    def cancel(self, kind: str, name: str, by: str) -> Awaitable[Document]:
         """End something; `kind` is `plan`, `camera`, `client` or `all` (then `name` is empty).
 
-        The fast path: it is called as soon as the request's bytes are there, before every other request that waits,
-        and must not wait for anything before the command is written to the capture process. Answers after STREAMOFF
-        returned, with `plans`, `already`, `cause`, `still_on`, and `cameras`: for each as for `stop`.
+        The fast path, with `stop` and `cancel_plan`: called as soon as the request's bytes are there, before every
+        other request that waits. Answers after STREAMOFF returned, with `plans` (how many ended), `already` (it was
+        over before), `cause`, `still_on` (cameras that other plans keep on), and `cameras`: for each as for `stop`.
         """
         ...
