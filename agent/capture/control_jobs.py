@@ -9,7 +9,7 @@ from agent.capture.session import Session
 from agent.v4l2.controls import Control, enumerate_controls, unknown_control
 from agent.v4l2.transaction import set_controls
 from agent.v4l2.uapi import ControlFlag
-from agent.v4l2.values import Value, format_value, parse_value, read_each
+from agent.v4l2.values import Value, parse_value, read_each
 
 Document = dict[str, Any]
 
@@ -33,7 +33,7 @@ def set_by_name(session: Session, values: Mapping[str, int | bool | str]) -> Doc
             raise unknown_control(node.path, name, list(known.values()))
         asked[control] = _parsed(control, value)
     report = set_controls(node, asked)
-    return {change.control.slug: _plain(change.control, change.after) for change in report.changes}
+    return {change.control.slug: change.after for change in report.changes}
 
 
 def _parsed(control: Control, value: int | bool | str) -> Value:
@@ -47,7 +47,7 @@ def _document(control: Control, value: Value | None) -> Document:
         "name": control.slug,
         "id": control.id,
         "kind": control.kind.value,
-        "value": _plain(control, value),
+        "value": value,
         "minimum": control.minimum,
         "maximum": control.maximum,
         "step": control.step,
@@ -57,9 +57,3 @@ def _document(control: Control, value: Value | None) -> Document:
     if control.menu:
         found["menu"] = [item.label for item in control.menu]
     return found
-
-
-def _plain(control: Control, value: Value | None) -> int | str | None:
-    if value is None or isinstance(value, int | str):
-        return value
-    return format_value(control, value)
