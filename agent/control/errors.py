@@ -34,7 +34,69 @@ class Overloaded(AgentError):
     code = "overloaded"
 
 
+class BadRequest(InputError):
+    """What came is no request that HTTP or JSON knows."""
+
+    code = "bad_request"
+
+
+class BadFields(InputError):
+    """Fields that are unknown, missing, or of the wrong kind. Details: problems, each with where and what."""
+
+    code = "bad_fields"
+
+
+class TooLarge(InputError):
+    """A head or a body beyond its bound. Details: limit_bytes."""
+
+    code = "too_large"
+
+
+class HeadTooLarge(TooLarge):
+    """The head of a request is beyond its bound."""
+
+    code = "head_too_large"
+
+
+class TooSlow(InputError):
+    """A request was begun and not finished within its time. Details: limit_ns."""
+
+    code = "too_slow"
+
+
+class MethodNotAllowed(InputError):
+    """The resource is there, and has no such method. Details: allow."""
+
+    code = "method_not_allowed"
+
+
+class UnsupportedMedia(InputError):
+    """A body that is not JSON."""
+
+    code = "unsupported_media"
+
+
+class Stopping(AgentError):
+    """The agent is being stopped."""
+
+    code = "agent_stopping"
+
+
+class Internal(AgentError):
+    """A fault of the agent itself; the journal has what happened under the answer's trace id."""
+
+    code = "internal"
+
+
 _STATUS = {
+    "bad_request": HTTPStatus.BAD_REQUEST,
+    "bad_fields": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "head_too_large": HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "too_slow": HTTPStatus.REQUEST_TIMEOUT,
+    "method_not_allowed": HTTPStatus.METHOD_NOT_ALLOWED,
+    "unsupported_media": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "internal": HTTPStatus.INTERNAL_SERVER_ERROR,
     "not_found": HTTPStatus.NOT_FOUND,
     "group_unknown": HTTPStatus.NOT_FOUND,
     "camera_unknown": HTTPStatus.NOT_FOUND,

@@ -36,8 +36,12 @@ class Event:
     data: Document
 
 
-class EventStream(AsyncIterator[Event], Protocol):
-    """Events as they come; `aclose` ends the subscription."""
+class EventStream(Protocol):
+    """Events as they come: an async iterator; `aclose` ends the subscription."""
+
+    def __aiter__(self) -> AsyncIterator[Event]: ...
+
+    async def __anext__(self) -> Event: ...
 
     async def aclose(self) -> None:
         """Listen no more; idempotent."""
@@ -158,7 +162,8 @@ class Agent(Protocol):
     def events(self, after: int | None = None) -> EventStream:
         """Events as they happen, beginning behind the id `after` where they are still remembered.
 
-        Bounded for each subscriber: what did not fit is one `lost`. Ends when the agent does. `agent.control.broadcast.Broadcast` does all this.
+        Bounded for each subscriber: what did not fit is one `lost`. Ends when the agent does. All this is done by
+        `agent.control.broadcast.Broadcast`.
         """
         ...
 

@@ -13,11 +13,11 @@ from agent.capture.group import Group
 from agent.capture.group_watch import lateness_facts, merged
 from agent.control.facade import Document
 from agent.schedule.account import Account
+from agent.config.quotas import limit_text
 from agent.schedule.quota import Limit, QuotaError
 from agent.service.configuration import names_of
 from agent.service.parts import Parts
 from agent.service.plan_book import KnownPlan
-from agent.units import format_duration
 
 _COUNTS = ("frames", "taken", "shared", "bytes", "faults", "restarts", "lent", "stored", "not_stored", "lost")
 _PULSES = ("pulses", "matched", "missed", "late", "ambiguous", "spurious", "relocks", "out_of_budget", "strobes")
@@ -26,12 +26,12 @@ _PAGE_BYTES = resource.getpagesize()
 
 def camera_document(parts: Parts, name: str) -> Document:
     """One camera: where it is and how it stands."""
-    configuration, located = parts.fleet.configuration, parts.fleet.located
+    file, located = parts.fleet.file, parts.fleet.located
     group = parts.group_of(name)
     found: Document = {
         "name": name,
         "group": group,
-        "match": configuration.words[name],
+        "match": str(file.matches[name]),
         "device": located.path(name) or None,
         "state": "idle",
         "cause": "",
@@ -77,7 +77,7 @@ def plan_document(parts: Parts, plan: KnownPlan) -> Document:
 
 def group_document(parts: Parts, name: str) -> Document:
     """One group and its process."""
-    order = parts.fleet.configuration.groups[name]
+    order = parts.fleet.file.groups[name]
     group = parts.processes.supervisor.groups.get(name)
     stop = None
     if order.emergency_stop is not None:
@@ -95,7 +95,7 @@ def group_document(parts: Parts, name: str) -> Document:
 
 def trigger_document(parts: Parts, name: str) -> Document | None:
     """A group's trigger and its ledger's counts; None where it has none."""
-    order = parts.fleet.configuration.groups[name]
+    order = parts.fleet.file.groups[name]
     if order.trigger is None:
         return None
     group = parts.processes.supervisor.groups.get(name)
@@ -123,7 +123,7 @@ def quota_documents(parts: Parts) -> list[Document]:
     """All token buckets: named limits, then those of plans."""
     page, now_ns = parts.processes.supervisor.quotas, parts.now_ns()
     found = []
-    for bucket, configured in parts.fleet.configuration.quotas.items():
+    for bucket, configured in parts.fleet.file.limits.items():
         limit = parts.limits.get(bucket, configured)
         found.append(_bucket(parts, bucket, limit, page.places.get(bucket), now_ns))
     for plan in parts.book:
@@ -134,19 +134,11 @@ def quota_documents(parts: Parts) -> list[Document]:
     return found
 
 
-def limit_text(limit: Limit) -> str:
-    """As in a plan file: `30/s`, `100/min burst 10`."""
-    period = format_duration(limit.period_ns)
-    unit = period.removeprefix("1") if period[:2].isdigit() is False else period
-    return f"{limit.amount}/{unit}" + (f" burst {limit.burst}" if limit.burst != 1 else "")
-
-
 def stats_document(parts: Parts) -> Document:
     """Figures of everything at this moment."""
-    configuration = parts.fleet.configuration
     groups = parts.processes.supervisor.groups
     cameras = {}
-    for name in configuration.matches:
+    for name in parts.fleet.file.matches:
         words = parts.pages.words(parts.group_of(name), name)
         if words is not None:
             cameras[name] = {key: words[Of[key.upper()]] for key in _COUNTS}

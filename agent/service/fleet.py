@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 from agent.capture import messages as m
 from agent.capture.channel import ChannelFull
@@ -13,11 +13,12 @@ from agent.capture.group import Group
 from agent.capture.order import GroupOrder
 from agent.capture.process_messages import ProcessEnded, ProcessStarted
 from agent.capture.supervisor import Told
-from agent.clock import ReadClock, monotonic_ns
+from agent.clock import Clock, ReadClock, monotonic_ns
+from agent.config.service_file import ServiceFile
 from agent.control.facade import Document
 from agent.discovery.camera import Camera
 from agent.errors import AgentError
-from agent.service.configuration import Configuration, names_of, settings_of
+from agent.service.configuration import names_of, started
 from agent.service.located import NOWHERE, Key, Located, locate
 from agent.service.plan_book import KnownPlan, PlanBook, Standing
 from agent.service.processes import Processes, facts
@@ -40,21 +41,26 @@ class Fleet:
 
     def __init__(
         self,
-        configuration: Configuration,
+        file: ServiceFile,
+        state: Path,
         processes: Processes,
         book: PlanBook,
         tell: Tell,
+        *,
         now_ns: ReadClock = monotonic_ns,
+        realtime_now_ns: ReadClock = Clock.REALTIME.read_ns,
     ) -> None:
-        self.configuration = configuration
+        """`state`: the folder that the file's relative ones are below."""
+        self.file = file
         self.located: Located = NOWHERE
         self.seen: set[str] = set()
         self.ready: set[str] = set()
         self.troubles: dict[str, AgentError] = {}
-        self._processes, self._book, self._tell, self._now_ns = processes, book, tell, now_ns
+        self._state, self._processes, self._book, self._tell = state, processes, book, tell
+        self._now_ns, self._realtime_now_ns = now_ns, realtime_now_ns
         self._present: Sequence[Camera] = ()
         self._told: dict[str, Key | None] = {}
-        self._started: dict[str, GroupOrder] = {}
+        self._anew: set[str] = set()
         self._places: dict[str, Key | None] = {}
         self._ending: dict[str, asyncio.Task[None]] = {}
         self._handing: set[asyncio.Task[None]] = set()
@@ -71,10 +77,11 @@ class Fleet:
         self._look()
         self.reconcile()
 
-    def adopt(self, configuration: Configuration) -> None:
-        """From now on this is what is wanted. Its plans are the plan book's business."""
-        self.configuration = configuration
-        self.seen &= configuration.matches.keys()
+    def adopt(self, file: ServiceFile, anew: Iterable[str]) -> None:
+        """From now on this is what is wanted; processes of `anew` end first, and begin again. Plans are others' work."""
+        self.file = file
+        self._anew |= set(anew) & self.groups.keys()
+        self.seen &= file.matches.keys()
         self.troubles.clear()
         self._look()
         self.reconcile()
@@ -84,16 +91,16 @@ class Fleet:
         if self._closed:
             return
         for name in self.groups:
-            if name not in self.configuration.groups:
+            if name not in self.file.groups:
                 self._end(name, "it is not in the configuration any more")
-        for name, order in self.configuration.groups.items():
+            elif name in self._anew:
+                self._end(name, "its configuration was changed")
+        for name, order in self.file.groups.items():
             if name in self._ending:
                 continue  # its end begins it anew
             group = self._processes.supervisor.groups.get(name)
             if group is None:
                 self._start(order)
-            elif settings_of(order) != settings_of(self._started[name]):
-                self._end(name, "its configuration was changed")
             else:
                 self._relocate(group)
 
@@ -121,13 +128,16 @@ class Fleet:
 
     async def give(self, group: str, plans: Sequence[KnownPlan]) -> None:
         """Give a process plans, all or none. Raises what it refuses them for."""
-        now_ns = self._now_ns()
+        now_ns, realtime_now_ns = self._now_ns(), self._realtime_now_ns()
         for plan in plans:
+            plan.given = plan.wish.begun(now_ns, realtime_now_ns)
             plan.asked = True
+            if plan.given is None:
+                self._book.end(plan, Standing.FINISHED, "all of its dates are past")
+        orders = tuple(plan.given for plan in plans if plan.given is not None)
         try:
-            orders = tuple(plan.wish.from_now(now_ns) for plan in plans)
             command = m.AddPlans(id=self._processes.number(), orders=orders)
-            slots = await facts(self._processes.ask(group, command))
+            slots = await facts(self._processes.ask(group, command)) if orders else {}
         finally:
             for plan in plans:
                 plan.asked = False
@@ -154,9 +164,9 @@ class Fleet:
     # -- inside ---------------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        before, self.located = self.located, locate(self.configuration.matches, self._present, self.located)
+        before, self.located = self.located, locate(self.file.matches, self._present, self.located)
         self.seen |= self.located.cameras.keys()
-        for name in self.configuration.matches:
+        for name in self.file.matches:
             was, now = before.key(name), self.located.key(name)
             if now is not None and now != was:
                 told = {"camera": name, "state": "present", "device": self.located.path(name), "cause": "", "hint": ""}
@@ -176,15 +186,14 @@ class Fleet:
         elsewhere = {name for group in self._processes.supervisor.groups.values() for name in names_of(group.order)}
         if not any(name in self.located.cameras for name in cameras) or elsewhere & set(cameras):
             return
-        placed = tuple(replace(camera, path=self.located.path(camera.name)) for camera in order.cameras)
-        started = replace(order, cameras=placed, run_id=secrets.randbits(_RUN_BITS))
+        paths = {name: self.located.path(name) for name in cameras}
         try:
-            self._processes.add(started)
+            run_id = secrets.randbits(_RUN_BITS)
+            self._processes.add(started(self.file, order.name, paths, state=self._state, run_id=run_id))
         except AgentError as error:
             self.troubles[order.name] = error
             self._tell("group.failed", {"group": order.name, **error.as_dict()})
             return
-        self._started[order.name] = order
         self._places |= {name: self.located.key(name) for name in cameras}
 
     def _relocate(self, group: Group) -> None:
@@ -201,6 +210,7 @@ class Fleet:
 
     def _end(self, name: str, why: str) -> None:
         self.ready.discard(name)
+        self._anew.discard(name)
         self._book.back(name)
         self._ending[name] = asyncio.get_running_loop().create_task(self._ended(name, why))
 
@@ -209,7 +219,6 @@ class Fleet:
             await self._processes.end(name, f"the agent, because {why}")
         finally:
             del self._ending[name]
-        self._started.pop(name, None)
         self.reconcile()
 
     async def _hand(self, group: str, plans: Sequence[KnownPlan]) -> None:

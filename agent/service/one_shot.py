@@ -20,7 +20,7 @@ from agent.pipeline.frame_log import LOG_NAME
 from agent.pipeline.writer import file_name
 from agent.schedule.instants import PRIORITY_MAX
 from agent.schedule.plan import Plan
-from agent.service.configuration import PlanWish
+from agent.config.planned import Planned
 from agent.service.parts import Parts
 from agent.service.plan_book import KnownPlan, Standing
 from agent.service.processes import facts
@@ -85,10 +85,9 @@ class OneShot:
     async def _shoot(self, group: str, camera: str, by: str, asked_ns: int) -> Document:
         parts = self._parts
         name = f"capture-{secrets.token_hex(6)}"
-        # due when it was asked for: the first frame whose exposure begins from then on is its own
-        plan = Plan(name=name, camera=camera, start_ns=parts.now_ns(), count=1, priority=PRIORITY_MAX)
-        wish = PlanWish(order=PlanOrder(plan=plan), group=group, after_ns=None)
-        known = parts.book.add([wish], by=by)
+        # due when it is handed over: the first frame whose exposure begins from then on is its own
+        plan = Plan(name=name, camera=camera, start_ns=0, count=1, priority=PRIORITY_MAX)
+        known = parts.book.add([Planned(PlanOrder(plan=plan), group)], by=by)
         over: asyncio.Future[KnownPlan] = asyncio.get_running_loop().create_future()
         parts.watchers[name] = over.set_result
         try:
@@ -104,8 +103,10 @@ class OneShot:
 
     def _outcome(self, ended: KnownPlan, camera: str) -> TickRecord:
         """The record of its one request. Raises why there is no picture."""
-        plan, slot = ended.order.plan, ended.slot
-        found = None if slot is None else self._parts.pages.record(ended.wish.group, slot, plan.start_ns)
+        given, slot = ended.given, ended.slot
+        found = None
+        if given is not None and slot is not None:
+            found = self._parts.pages.record(ended.wish.group, slot, given.plan.start_ns)
         if ended.standing is Standing.CANCELLED:
             raise relayed("cancelled", f"the capture of {camera} was cancelled: {ended.cause}", "ask again")
         if found is None or found.end is not End.DELIVERED:

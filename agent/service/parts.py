@@ -10,6 +10,7 @@ from agent.clock import ReadClock, monotonic_ns
 from agent.control.errors import NotFound
 from agent.errors import AgentError, StateError
 from agent.schedule.quota import Limit
+from agent.service.configuration import group_of
 from agent.service.fleet import Fleet, Tell
 from agent.service.pages import Pages
 from agent.service.plan_book import KnownPlan, PlanBook
@@ -31,7 +32,6 @@ class Parts:
     pages: Pages
     tell: Tell
     now_ns: ReadClock = monotonic_ns
-    realtime_now_ns: ReadClock
     changes: dict[str, CameraChanged] = field(default_factory=dict)
     limits: dict[str, Limit] = field(default_factory=dict)
     hanging: dict[str, str] = field(default_factory=dict)
@@ -39,9 +39,9 @@ class Parts:
 
     def group_of(self, camera: str) -> str:
         """The group of a configured camera. Raises NotFound."""
-        group = self.fleet.configuration.group_of(camera)
+        group = group_of(self.fleet.file, camera)
         if group is None:
-            known = sorted(self.fleet.configuration.matches)
+            known = sorted(self.fleet.file.matches)
             hint = f"cameras of the configuration: {', '.join(known) or 'none'}"
             raise NotFound(f"there is no camera {camera}", hint=hint, kind="camera", name=camera, known=known)
         return group

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 from agent.capture.order import PlanOrder
 from agent.capture.supervisor import NameTaken
+from agent.config.planned import Planned
 from agent.control.errors import NotFound
-from agent.service.configuration import PlanWish
 
 _ENDED = 1024
 """Plans that ended and can still be looked at."""
@@ -35,16 +35,17 @@ _OVER = frozenset({Standing.FINISHED, Standing.CANCELLED, Standing.REFUSED})
 class KnownPlan:
     """One plan. `configured`: the configuration has it. `slot`: its place in its group's page, once it ran.
 
-    `asked`: it is on its way to its process, whose answer is not there yet.
+    `asked`: it is on its way to its process, whose answer is not there yet. `given`: as it was told, with its start.
     """
 
-    wish: PlanWish
+    wish: Planned
     by: str
     configured: bool = False
     standing: Standing = Standing.WAITING
     slot: int | None = None
     cause: str = ""
     asked: bool = False
+    given: PlanOrder | None = None
 
     @property
     def order(self) -> PlanOrder:
@@ -85,7 +86,7 @@ class PlanBook:
                     f"there is a plan {name} already", hint="give it another name, or cancel that one", name=name
                 )
 
-    def add(self, wishes: Iterable[PlanWish], *, by: str, configured: bool = False) -> list[KnownPlan]:
+    def add(self, wishes: Iterable[Planned], *, by: str, configured: bool = False) -> list[KnownPlan]:
         """Plans that wait, all or none. Raises NameTaken."""
         asked = list(wishes)
         self.check_free(wish.name for wish in asked)

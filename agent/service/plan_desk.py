@@ -9,10 +9,10 @@ from typing import Any
 
 from agent.capture import messages as m
 from agent.config import kinds
+from agent.config.more_plans import read_more_plans
+from agent.config.planned import Planned
 from agent.control.facade import Document
 from agent.errors import AgentError, InputError
-from agent.schedule.quota import Limit
-from agent.service.configuration import PlanWish, read_plans
 from agent.service.documents import plan_document
 from agent.service.parts import Parts
 from agent.service.plan_book import KnownPlan, Standing
@@ -30,14 +30,8 @@ class PlanDesk:
         parts = self._parts
         if not document:
             raise InputError("no plan is asked for", hint="send a name with its keys, as under plans: in a plan file")
-        wishes = read_plans(
-            parts.fleet.configuration,
-            document,
-            client,
-            now_ns=parts.now_ns(),
-            realtime_now_ns=parts.realtime_now_ns(),
-        )
-        known = parts.book.add(wishes.values(), by=by)
+        asked = read_more_plans(parts.fleet.file, document).values()
+        known = parts.book.add([_owned(planned, client) for planned in asked], by=by)
         try:
             await self._give(known)
         except BaseException:
@@ -118,21 +112,9 @@ class PlanDesk:
         parts.book.remove(known)
 
 
-def changes_between(before: PlanWish, after: PlanWish) -> dict[str, Any] | None:
-    """What turns a running plan into another without starting it anew; None where that cannot be."""
-    old, new = before.order, after.order
-    changes: dict[str, Any] = {}
-    if old.plan.period_ns != new.plan.period_ns and old.plan.period_ns and new.plan.period_ns:
-        changes["period_ns"] = new.plan.period_ns
-    if old.plan.priority != new.plan.priority:
-        changes["priority"] = new.plan.priority
-    if old.quota != new.quota and isinstance(old.quota, Limit) and isinstance(new.quota, Limit):
-        changes["quota"] = new.quota
-    return changes if _with(before, changes).is_same(after) else None
-
-
-def _with(wish: PlanWish, changes: Mapping[str, Any]) -> PlanWish:
-
-    rest = {key: value for key, value in changes.items() if key != "quota"}
-    plan = replace(wish.order.plan, **rest)
-    return replace(wish, order=replace(wish.order, plan=plan, quota=changes.get("quota", wish.order.quota)))
+def _owned(planned: Planned, client: str) -> Planned:
+    """Whatever it says itself, it is whoever's asked for it."""
+    if not client:
+        return planned
+    order = planned.order
+    return replace(planned, order=replace(order, plan=replace(order.plan, client=client)))
