@@ -11,9 +11,9 @@ from typing import Any
 from agent.capture.board import Head, Of
 from agent.capture.group import Group
 from agent.capture.group_watch import lateness_facts, merged
+from agent.config.quotas import limit_text
 from agent.control.facade import Document
 from agent.schedule.account import Account
-from agent.config.quotas import limit_text
 from agent.schedule.quota import Limit, QuotaError
 from agent.service.configuration import names_of
 from agent.service.parts import Parts
