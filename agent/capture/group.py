@@ -75,6 +75,11 @@ class Group:
         """The process that is there now."""
         return None if self._life is None else self._life.pid
 
+    @property
+    def killed(self) -> bool:
+        """SIGKILL was sent to the process that is there now."""
+        return self._life is not None and self._life.killed
+
     def fds(self) -> Mapping[int, int]:
         """As those of a Life."""
         return {} if self._life is None else self._life.fds()
