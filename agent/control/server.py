@@ -68,6 +68,10 @@ class Server:
         """Requests that are carried out now."""
         return self._exchange.under_way
 
+    def set_access(self, access: Access) -> None:
+        """Who may do what from now on; what was begun is not looked at again."""
+        self._exchange.set_access(access)
+
     def start(self) -> None:
         """Take connections from now on."""
         if self._started:

@@ -29,6 +29,14 @@ Prepare = Callable[[ServiceFile], Callable[[], None]]
 """Checks what of a file concerns no camera, and gives what puts it in force. Raises InputError."""
 
 
+def _nothing() -> None:
+    """Nobody wants to know that a reload begins."""
+
+
+def _ignored(_error: AgentError | None) -> None:
+    """Nor how it ended."""
+
+
 def no_settings(_file: ServiceFile) -> Callable[[], None]:
     """Nothing beside the cameras depends on it."""
     return lambda: None
@@ -41,6 +49,9 @@ class Reloading:
         self, parts: Parts, path: Path, cancelling: Cancelling, desk: PlanDesk, prepare: Prepare = no_settings
     ) -> None:
         self.prepare = prepare
+        self.on_begin: Callable[[], None] = _nothing
+        self.on_end: Callable[[AgentError | None], None] = _ignored
+        """Called around each reload; with why it changed nothing, if it did not."""
         self.loaded_ns = parts.now_ns()
         self._parts, self._path, self._cancelling, self._desk = parts, path, cancelling, desk
         self._lock = asyncio.Lock()
@@ -55,15 +66,26 @@ class Reloading:
         `problems`: what a process would not do, in words. What is started is on its way when this answers.
         """
         async with self._lock:
-            began_ns = self._parts.now_ns()
-            file = await self._read()
-            changes = diff(self._parts.fleet.file, file)
-            problems = await self._carry_out(changes, file)
-            self.loaded_ns = self._parts.now_ns()
-            took_ns = self.loaded_ns - began_ns
-            told: Document = {**tell(changes).as_dict(), "took_ns": took_ns, "problems": problems}
-            self._parts.tell("config.reloaded", {**told, "by": by, "took_ms": took_ns // NS_PER_MS})
+            self.on_begin()
+            try:
+                told = await self._reload(by)
+            except AgentError as error:
+                self._parts.tell("config.refused", {**error.as_dict(), "by": by})
+                self.on_end(error)
+                raise
+            self.on_end(None)
             return told
+
+    async def _reload(self, by: str) -> Document:
+        began_ns = self._parts.now_ns()
+        file = await self._read()
+        changes = diff(self._parts.fleet.file, file)
+        problems = await self._carry_out(changes, file)
+        self.loaded_ns = self._parts.now_ns()
+        took_ns = self.loaded_ns - began_ns
+        told: Document = {**tell(changes).as_dict(), "took_ns": took_ns, "problems": problems}
+        self._parts.tell("config.reloaded", {**told, "by": by, "took_ms": took_ns // NS_PER_MS})
+        return told
 
     async def _read(self) -> ServiceFile:
         """In a thread: a large file must not keep a cancel waiting."""
