@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from agent.cli.relayed import relayed
 from agent.cli.show import line, print_all
@@ -18,7 +19,9 @@ from agent.errors import AgentError
 
 _HEADINGS = {"stops": "stops", "starts": "starts", "changes": "changes in place", "same": "goes on as it is"}
 _TARGET = "/v1/config/diff"
+_ERROR_KEYS = ("code", "message", "hint")
 _WAIT_S = 5.0
+_ANSWER_BYTES = 16 * 1024 * 1024
 
 
 class AgentNotThere(AgentError):
@@ -52,16 +55,25 @@ def asked_diff(path: Path) -> Mapping[str, Sequence[str]]:
     try:
         connection.request("GET", _TARGET)
         answer = connection.getresponse()
-        document = json.loads(answer.read())
+        document = _document(answer)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         hint = "start it with `systemctl start camera-agent`, or compare two files with --against"
         raise AgentNotThere(f"no agent answers at {path}: {reason}", hint=hint, socket=str(path)) from error
     finally:
         connection.close()
     if answer.status != http.client.OK:
-        raise relayed(str(document["code"]), str(document["message"]), str(document["hint"]))
+        raise relayed(*(str(document[key]) for key in _ERROR_KEYS))
     return {key: [str(each) for each in document[key]] for key in _HEADINGS}
+
+
+def _document(answer: http.client.HTTPResponse) -> dict[str, Any]:
+    """Raises ValueError for anything that an agent would not answer."""
+    document = json.loads(answer.read(_ANSWER_BYTES))
+    keys = _HEADINGS if answer.status == http.client.OK else _ERROR_KEYS
+    if not isinstance(document, dict) or not all(key in document for key in keys):
+        raise ValueError("what answers is no agent")
+    return document
 
 
 def print_diff(told: Mapping[str, Sequence[str]]) -> None:

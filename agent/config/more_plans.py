@@ -12,6 +12,7 @@ from agent.config.problems import Problems
 from agent.config.reader import Value
 from agent.config.service_file import ServiceFile, read_table
 from agent.errors import InputError
+from agent.frames.ledger import FLOOR
 
 _KEY = "plans"
 
@@ -44,12 +45,15 @@ def _text(asked: Mapping[str, object]) -> str:
 
 
 def _check_buffers(read: ServiceFile, file: ServiceFile) -> None:
-    """A longer burst would have more buffers in a new process; those of the one that runs are what they are."""
-    for name, order in read.groups.items():
-        for now, wanted in zip(file.groups[name].cameras, order.cameras, strict=True):
-            have, needed = now.settings.buffer_count, wanted.settings.buffer_count
-            if needed > have:
+    """A new process would have more buffers for a longer burst; those of the one that runs are what they are."""
+    for planned in read.plans.values():
+        plan = planned.order.plan
+        needed = plan.burst + FLOOR if planned.order.store else 0
+        for camera in file.groups[planned.group].cameras:
+            have = camera.settings.buffer_count
+            if plan.camera in (camera.name, planned.group) and needed > have:
                 raise InputError(
-                    f"camera {now.name} has {have} buffers, and a burst that long needs {needed}",
-                    hint=f"ask for a shorter burst, or write buffers: {needed} at the camera",
+                    f"plan {plan.name}: camera {camera.name} has {have} buffers, and a burst of {plan.burst} frames that "
+                    f"are stored needs {needed}",
+                    hint=f"ask for a shorter burst, or write buffers: {needed} at the camera and reload",
                 )

@@ -89,7 +89,8 @@ def read_service(texts: Sequence[Text], problems: Problems) -> ServiceFile | Non
 def read_table(table: Table) -> ServiceFile:
     """All keys of a service's file. What is wrong goes to the problems."""
     pictures = read_pictures(table, USUAL_OUTPUT)
-    orders = read_orders(table, Setting(times=_TIMES, keeps=pictures.output is not None, complete=False))
+    keeps = pictures.output is not None
+    orders = read_orders(table, Setting(times=_TIMES, keeps=keeps, complete=False, least_burst=1))
     return ServiceFile(
         groups={order.name: _canonical(order, len(orders.plans[order.name])) for order in orders.groups},
         plans=_plans(orders),
