@@ -28,18 +28,15 @@ class Cancelling:
     def cancel(self, kind: str, name: str, by: str) -> Awaitable[Document]:
         """On its way when this returns; what it returns is waited for. Raises NotFound, InputError."""
         parts = self._parts
-        groups = self._groups(kind, name)
-        concerned = [plan for plan in parts.book.concerned(kind, name) if kind != "plan" or plan.wish.group in groups]
         answers: list[asyncio.Future[Any]] = []
         full: list[AgentError] = []
-        for group in groups:
-            if group not in parts.processes.supervisor.groups or not _knows(kind, concerned):
-                continue
+        for group in self._groups(kind, name):
             command = m.Cancel(id=parts.processes.number(), kind=kind, name=name, by=by)
             try:
                 answers.append(parts.processes.ask(group, command))
             except ChannelFull as error:  # one that does not read is killed soon; the others are told all the same
                 full.append(error)
+        concerned = parts.book.concerned(kind, name)
         held = [plan for plan in concerned if plan.standing is Standing.WAITING]
         self._end(held, by)
         return self._kept(self._answered(concerned, len(held), answers, full, by))
@@ -58,14 +55,18 @@ class Cancelling:
         return self._kept(answer())
 
     def _groups(self, kind: str, name: str) -> Sequence[str]:
-        parts = self._parts
+        """Those whose processes have to be told; looked up without going through all plans."""
+        parts, running = self._parts, self._parts.processes.supervisor.groups
         match kind:
             case "plan":
-                return [parts.book.find(name).wish.group]
+                plan = parts.book.find(name)
+                is_held = plan.standing is Standing.WAITING and not plan.asked
+                return [plan.wish.group] if plan.wish.group in running and not is_held else []
             case "camera":
-                return [parts.group_of(name)]
+                group = parts.group_of(name)
+                return [group] if group in running else []
             case "client" | "all":
-                return list(parts.processes.supervisor.groups)
+                return list(running)
             case _:
                 raise InputError(f"nothing of kind {kind} can be cancelled", hint=f"one of {', '.join(_KINDS)}")
 
@@ -106,8 +107,3 @@ class Cancelling:
             told = {"plan": plan.wish.name, "group": plan.wish.group, "state": "cancelled", "cause": by}
             self._parts.tell("plan.ended", told)
             self._parts.over(plan)
-
-
-def _knows(kind: str, concerned: Sequence[KnownPlan]) -> bool:
-    """Whether a process can know what is cancelled: it has no plan that only waits for it."""
-    return kind != "plan" or not concerned or any(plan.standing is Standing.RUNNING or plan.asked for plan in concerned)

@@ -42,7 +42,7 @@ class Hearing:
         parts = self._parts
         if change.state == "fault" and change.camera not in parts.fleet.located.cameras:
             # the process sees a node that breaks; what is known here is that the camera was unplugged
-            change = replace(change, state="gone")
+            change = replace(change, state="gone" if change.camera in parts.fleet.seen else "absent")
         parts.changes[change.camera] = change
         fields = asdict(change)
         del fields["at_ns"]

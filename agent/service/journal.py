@@ -69,7 +69,7 @@ def usual_journal(environment: Mapping[str, str]) -> Journal:
     """The journal where systemd started us and its library is there; else stderr."""
     if "JOURNAL_STREAM" in environment:
         try:
-            from systemd import journal
+            import systemd.journal as journal
         except ImportError:
             pass
         else:

@@ -119,10 +119,10 @@ class Service:
         resources.push_async_callback(self._end)
         self._follow(presence, resources)
         self._server.start()
+        self._notifier.ready(self._status())
         if watchdog is not None:
             self._feed(watchdog, Progress(supervisor.groups, self._turned_ns, wedged_ns=around.ways.wedged_ns))
-            resources.callback(self._feeding.cancel)
-        self._notifier.ready(self._status())
+            resources.callback(self._feed_no_more)
 
     def _compose(self, file: ServiceFile, processes: Processes, resources: AsyncExitStack) -> None:
         around = self._around
@@ -198,6 +198,9 @@ class Service:
         self._stalled = stalled
         loop = asyncio.get_running_loop()
         self._feeding = loop.call_later(watchdog.interval_ns / NS_PER_S, self._feed, watchdog, progress)
+
+    def _feed_no_more(self) -> None:
+        self._feeding.cancel()
 
     def _reload_soon(self) -> None:
         task = asyncio.get_running_loop().create_task(self._reload_by_signal())
