@@ -113,7 +113,7 @@ class Service:
         resources.callback(self._broadcast.end)
         supervisor = resources.enter_context(Supervisor((), around.ways, around.now_ns(), _ROOM))
         processes = resources.enter_context(Processes(supervisor, self._hear, around.now_ns))
-        self._compose(file, processes, resources)
+        self._compose(file, processes)
         self._reloads_are_told()
         self._server = Server(self.agent, [each.socket for each in listeners.all], access=access)
         resources.push_async_callback(self._end)
@@ -124,12 +124,12 @@ class Service:
             self._feed(watchdog, Progress(supervisor.groups, self._turned_ns, wedged_ns=around.ways.wedged_ns))
             resources.callback(self._feed_no_more)
 
-    def _compose(self, file: ServiceFile, processes: Processes, resources: AsyncExitStack) -> None:
+    def _compose(self, file: ServiceFile, processes: Processes) -> None:
         around = self._around
         book = PlanBook()
         clocks = {"now_ns": around.now_ns, "realtime_now_ns": around.realtime_now_ns}
         fleet = Fleet(file, around.state, processes, book, self._tell, **clocks)
-        pages = resources.enter_context(Pages(processes.supervisor.groups))
+        pages = Pages(processes.supervisor.groups)
         self._parts = Parts(
             fleet=fleet, processes=processes, book=book, pages=pages, tell=self._tell, now_ns=around.now_ns
         )
