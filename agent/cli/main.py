@@ -37,6 +37,7 @@ Examples:
   camera-agent capture --simulate --count 3 --json | jq .pictures
   camera-agent plan run plans.yaml
   camera-agent trigger fire gpiochip0:17 --pulse 1ms
+  camera-agent config check
 
 \b
 Exit codes:
