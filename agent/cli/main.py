@@ -45,6 +45,7 @@ Examples:
   camera-agent capture --simulate --count 3 --json | jq .pictures
   camera-agent plan run plans.yaml
   camera-agent trigger fire gpiochip0:17 --pulse 1ms
+  camera-agent serve --config here.yaml --socket /tmp/control.sock --simulate
   camera-agent config check
   camera-agent status
   camera-agent cameras
