@@ -24,7 +24,7 @@ from agent.errors import AgentError
 from agent.service.agent import CameraAgent
 from agent.service.fleet import Fleet
 from agent.service.hearing import Hearing
-from agent.service.journal import Journal
+from agent.service.journal import Entries
 from agent.service.notify import Notifier, handed_over, notifier
 from agent.service.pages import Pages
 from agent.service.parts import Parts
@@ -51,7 +51,7 @@ class Surroundings:
 
     ways: Ways
     presence: OpenPresence
-    journal: Journal
+    journal: Entries
     state: Path
     environment: MutableMapping[str, str]
     socket: Path | None = None
