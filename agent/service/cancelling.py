@@ -37,7 +37,7 @@ class Cancelling:
             except ChannelFull as error:  # one that does not read is killed soon; the others are told all the same
                 full.append(error)
         concerned = parts.book.concerned(kind, name)
-        held = [plan for plan in concerned if plan.standing is Standing.WAITING]
+        held = [plan for plan in concerned if plan.standing is Standing.WAITING and not plan.asked]
         self._end(held, by)
         return self._kept(self._answered(concerned, len(held), answers, full, by))
 
@@ -87,8 +87,8 @@ class Cancelling:
     ) -> Document:
         outcomes = await asyncio.gather(*map(facts, answers), return_exceptions=True)
         errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-        # a process that died tells no ends of its plans
-        self._end([plan for plan in concerned if plan.standing is Standing.RUNNING], by)
+        # a process that died tells no ends of its plans, and one that refused a plan never had it
+        self._end([plan for plan in concerned if not plan.over], by)
         reports = [outcome for outcome in outcomes if isinstance(outcome, m.CancelReport)]
         for error in (*full, *errors):
             if not isinstance(error, AgentError) or error.code != "plan_unknown":
@@ -104,6 +104,4 @@ class Cancelling:
     def _end(self, plans: Sequence[KnownPlan], by: str) -> None:
         for plan in plans:
             self._parts.book.end(plan, Standing.CANCELLED, by)
-            told = {"plan": plan.wish.name, "group": plan.wish.group, "state": "cancelled", "cause": by}
-            self._parts.tell("plan.ended", told)
-            self._parts.over(plan)
+        self._parts.over(plans)

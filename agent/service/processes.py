@@ -79,7 +79,9 @@ class Processes:
         gone = self._ends[group] = asyncio.Event()
         self.ask(group, m.Quit(id=self.number(), by=by))
         try:
-            await gone.wait()
+            while not self._is_over(group):
+                gone.clear()
+                await gone.wait()
         finally:
             del self._ends[group]
         self.supervisor.remove(group)
@@ -105,10 +107,14 @@ class Processes:
         for told in self.supervisor.handle(self.turned_ns):
             self._told(told)
         for name, gone in self._ends.items():
-            group = self.supervisor.groups[name]
-            if group.over and group.pid is None:
+            if self._is_over(name):
                 gone.set()
         self._arm()
+
+    def _is_over(self, name: str) -> bool:
+        """It has gone, and everything that it owed was handed out."""
+        group = self.supervisor.groups[name]
+        return group.over and group.pid is None and group.next_ns() is None
 
     def _told(self, told: Told) -> None:
         message = told.message

@@ -405,6 +405,48 @@ def test_plans_that_were_cancelled_are_over_though_their_process_dies(tmp_path):
     played(tmp_path, CONFIG, TOP)(scene)
 
 
+def test_a_plan_that_is_cancelled_on_its_way_is_counted_once(tmp_path):
+    async def scene(stage):
+        await stage.ready("top")
+        stage.keeps.add(m.AddPlans)
+        adding = asyncio.create_task(stage.agent.add_plans({"mine": {"camera": "top", "every": "1s"}}, "anna", ""))
+        while not stage.agent.parts.book.concerned("plan", "mine"):
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        process = stage.process("top")
+        report = stage.agent.cancel_plan("mine", "bob")
+        process.say(
+            m.Refused(
+                re=stage.agent.parts.processes.number() - 2,
+                at_ns=1,
+                code="cancelled",
+                exit_code=1,
+                message="cancelled by bob",
+                hint="",
+            )
+        )
+        with pytest.raises(AgentError, match="cancelled by bob"):
+            await adding
+        assert (await report)["plans"] == 0
+        with pytest.raises(NotFound):
+            await stage.agent.plan("mine")
+
+    played(tmp_path, CONFIG, TOP)(scene)
+
+
+def test_many_ends_are_told_as_one(tmp_path):
+    async def scene(stage):
+        await stage.ready("top")
+        await stage.agent.add_plans({"many": {"camera": "top", "every": "1s", "copies": 40}}, "anna", "user-anna")
+        assert len(stage.process("top").slots) == 41
+        report = await stage.agent.cancel("client", "user-anna", "anna")
+        assert report["plans"] == 41  # the played process ends all
+        assert stage.kinds.count("plan.ended") == 0
+        assert stage.kinds.count("plans.ended") == 1
+
+    played(tmp_path, CONFIG, TOP)(scene)
+
+
 def test_a_process_that_never_comes_up_has_its_plans_wait(tmp_path):
     async def scene(stage):
         stage.comes_up = False
