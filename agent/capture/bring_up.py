@@ -73,6 +73,7 @@ class BringUp:
             self._settings = replace(order.settings, settle_frames=0)
         self._failures = 0
         self._is_gone = False
+        self._is_moved = False
         self._attempt: _Attempt | None = None
 
     @property
@@ -90,7 +91,7 @@ class BringUp:
     def is_warm(self, session: Session | None) -> bool:
         """Whether a start can do with `session`: its settings proven, its buffers mapped."""
         is_prepared = session is not None and session.state is State.PREPARED
-        return is_prepared and not self._is_gone and self._failures <= _WARM_RETRIES
+        return is_prepared and not (self._is_gone or self._is_moved) and self._failures <= _WARM_RETRIES
 
     def start(self, session: Session | None, then: Callable[[Outcome], None]) -> None:
         """Have a camera opened, prepared and started; `then` gets what was `Brought`. `session` is the job's."""
@@ -134,7 +135,7 @@ class BringUp:
 
     def failed(self, error: AgentError) -> None:
         """Try again after a wait that grows; not where it would be answered the same."""
-        self._is_gone = isinstance(error, DeviceGone | CameraAbsent)
+        self._is_gone = isinstance(error, DeviceGone)
         if not self._order.path:
             # once more, to let go of its node; then whoever says where it is starts it
             self.retry_ns = None if isinstance(error, CameraAbsent) else self._now_ns()
@@ -152,7 +153,7 @@ class BringUp:
     def relocate(self, path: str) -> None:
         """From the next attempt on the camera is looked for at `path`, and opened anew; empty: it is nowhere."""
         self._order = replace(self._order, path=path)
-        self._is_gone, self._failures = True, 0
+        self._is_moved, self._failures = True, 0
 
     def exposed(self, exposure_ns: int, gain: GainRequest | None) -> None:
         """The exposure was changed: it is also that of a camera that has to be opened anew."""
@@ -168,6 +169,7 @@ class BringUp:
     def _make_job(self, found: Session | None, gate: StartGate) -> Job:
         """A session that is prepared is kept: only the loop knows who else has its buffers."""
         is_warm, settings = self.is_warm(found), self._settings
+        self._is_moved = False  # a session of another place is not warm: it is opened anew, where it is now
 
         def job() -> Brought:
             session = found

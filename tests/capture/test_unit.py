@@ -327,6 +327,20 @@ def test_a_camera_that_is_nowhere_lets_go_of_its_node_and_waits(stage):
     assert stage.unit.next_ns is None
 
 
+def test_a_stream_that_breaks_while_its_camera_is_nowhere_lets_go_of_the_node_too(stage):
+    stage.up()
+    stage.unit.relocate("")
+    stage.want()
+    stage.clock.move_to(stage.clock.now_ns() + StageLimits().frame_ns + 1)
+    stage.unit.check(stage.clock.now_ns())
+    stage.finish()
+    assert stage.unit.session is not None
+    stage.wait()
+    stage.finish()
+    assert (stage.unit.session, stage.unit.word.phase) == (None, Phase.FAULT)
+    assert stage.unit.next_ns is None
+
+
 def test_a_camera_that_is_somewhere_is_started_there_at_once(stage):
     gone(stage)
     stage.unit.check(stage.clock.now_ns())

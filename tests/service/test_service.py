@@ -334,11 +334,13 @@ def test_a_plan_of_somebodys_is_not_taken_over_by_a_reload(tmp_path):
     async def scene(stage):
         await stage.ready("top", "left")
         await stage.agent.add_plans({"mine": {"camera": "top", "every": "1s"}}, "anna", "")
-        stage.write(CONFIG + "  mine: {camera: left, every: 1s}\n")
+        stage.write(CONFIG.replace("lapse:", "other:") + "  mine: {camera: left, every: 1s}\n")
         with pytest.raises(AgentError) as caught:
             await stage.agent.reload("anna")
         assert caught.value.code == "name_taken"
         assert names(stage.process("left")) == ["slow"]
+        assert (await stage.agent.plan("lapse"))["state"] == "running"
+        assert not stage.process("top").of(m.Cancel)
 
     played(tmp_path, CONFIG, TOP, LEFT)(scene)
 

@@ -38,6 +38,16 @@ def test_a_loop_that_stands_still_and_is_killed_keeps_nobody_from_being_fed(stag
     assert stage.actors[0].killed
 
 
+def test_a_process_that_the_kernel_does_not_let_go_keeps_nobody_from_being_fed():
+    with Theatre(obeys=False) as stage:
+        progress = progress_of(stage)
+        beat(stage)
+        for _ in range(60):
+            stage.go(NS_PER_S)
+            assert progress.stands_still(stage.now_ns) == ""
+        assert stage.group.killed
+
+
 def test_a_supervisor_that_is_not_called_is_noticed(stage):
     beat(stage)
     stage.go(NS_PER_MS)
