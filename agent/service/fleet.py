@@ -129,7 +129,7 @@ class Fleet:
         task.add_done_callback(self._handing.discard)
 
     async def give(self, group: str, plans: Sequence[KnownPlan]) -> None:
-        """Give a process plans, all or none. Raises what it refuses them for."""
+        """Give a process plans, all or none. Raises what it refuses them for; they stay `asked` then."""
         now_ns, realtime_now_ns = self._now_ns(), self._realtime_now_ns()
         for plan in plans:
             plan.given = plan.wish.begun(now_ns, realtime_now_ns)
@@ -137,14 +137,10 @@ class Fleet:
             if plan.given is None:
                 self._book.end(plan, Standing.FINISHED, "all of its dates are past")
         orders = tuple(plan.given for plan in plans if plan.given is not None)
-        try:
-            if orders:
-                command = m.AddPlans(id=self._processes.number(), orders=orders)
-                # at once: their ends may have been told with the answer
-                await facts(self._processes.ask(group, command, lambda slots: self._book.taken(plans, slots)))
-        finally:
-            for plan in plans:
-                plan.asked = False
+        if orders:
+            command = m.AddPlans(id=self._processes.number(), orders=orders)
+            # at once: their ends may have been told with the answer
+            await facts(self._processes.ask(group, command, lambda slots: self._book.taken(plans, slots)))
 
     async def handed(self) -> None:
         """Wait until all plans that were on their way have arrived, or were refused."""
@@ -231,17 +227,25 @@ class Fleet:
             try:
                 await self.give(group, some)
             except AgentError:
+                _wait_again(some)
                 await self._hand_each(group, some)
 
     async def _hand_each(self, group: str, plans: Sequence[KnownPlan]) -> None:
         """One of them is refused: the others need not suffer for it."""
         for plan in plans:
-            if plan.over or group not in self.ready:
-                continue
+            if plan.standing is not Standing.WAITING or plan.asked or group not in self.ready:
+                continue  # over, or with the next process by now, or that will get it
             try:
                 await self.give(group, [plan])
             except AgentError as error:
                 if error.code in ("process_died", "process_down"):
-                    return  # the next process gets them
+                    _wait_again([plan])
+                    continue
                 self._book.end(plan, Standing.REFUSED, error.message)
                 self._tell("plan.refused", {"plan": plan.wish.name, "group": group, **error.as_dict()})
+
+
+def _wait_again(plans: Iterable[KnownPlan]) -> None:
+    """They have not reached their process."""
+    for plan in plans:
+        plan.asked = False

@@ -136,6 +136,7 @@ class PlayedProcess(Actor):
     def _answer(self, message):
         if isinstance(message, Assignment):
             self.order = message.order
+            self._adopt(message.adopted)
             if self.stage.comes_up:
                 self.say(m.Ready(at_ns=1, cameras={}))
             return
@@ -159,6 +160,14 @@ class PlayedProcess(Actor):
             self.shoot(self.ends_at_once, line=False)
         if isinstance(message, m.Quit):
             self.die(0)
+
+    def _adopt(self, adopted):
+        """Plans of a process that died; those that were cancelled meanwhile end at once."""
+        self.slots = {each.order.plan.name: each.slot for each in adopted if not each.cancelled_by}
+        self.free = max((each.slot + 1 for each in adopted), default=0)
+        ends = tuple((each.order.plan.name, "cancelled", each.cancelled_by) for each in adopted if each.cancelled_by)
+        if ends:
+            self.say(m.PlansEnded(at_ns=1, ends=ends))
 
     def _slot(self, name):
         self.slots[name], self.free = self.free, self.free + 1
