@@ -37,9 +37,11 @@ class Cancelling:
             except ChannelFull as error:  # one that does not read is killed soon; the others are told all the same
                 full.append(error)
         concerned = parts.book.concerned(kind, name)
-        held = [plan for plan in concerned if plan.standing is Standing.WAITING and not plan.asked]
-        self._end(held, by)
-        return self._kept(self._answered(concerned, len(held), answers, full, by))
+        waiting = [plan for plan in concerned if plan.standing is Standing.WAITING]
+        held = sum(not plan.asked for plan in waiting)  # of the others their processes tell
+        # now, and not with the answer: nobody must give them to a process in between
+        self._end(waiting, by)
+        return self._kept(self._answered(concerned, held, answers, full, by))
 
     def stop(self, camera: str, by: str) -> Awaitable[Document]:
         """A camera's plans and its stream."""

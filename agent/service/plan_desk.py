@@ -103,9 +103,8 @@ class PlanDesk:
         """One group refused: those that others took are taken back."""
         parts = self._parts
         for plan in known:
-            if (
-                plan.standing is Standing.RUNNING or plan.asked
-            ) and plan.wish.group in parts.processes.supervisor.groups:
+            is_there = plan.standing is Standing.RUNNING or plan.asked
+            if is_there and plan.wish.group in parts.processes.supervisor.groups:
                 number = parts.processes.number()
                 parts.processes.ask(plan.wish.group, m.Cancel(id=number, kind="plan", name=plan.wish.name, by=by))
         parts.book.remove(known)
