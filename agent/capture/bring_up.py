@@ -26,6 +26,13 @@ _WARM_RETRIES = 1
 """After so many failures in a row the node is opened anew."""
 
 
+class CameraAbsent(AgentError):
+    """The camera is not there: nobody knows a node of it."""
+
+    code = "camera_absent"
+    exit_code = 3
+
+
 class StartAbandoned(AgentError):
     """Opening, preparing and starting a camera took longer than its limit."""
 
@@ -66,6 +73,7 @@ class BringUp:
             self._settings = replace(order.settings, settle_frames=0)
         self._failures = 0
         self._is_gone = False
+        self._is_moved = False
         self._attempt: _Attempt | None = None
 
     @property
@@ -83,7 +91,7 @@ class BringUp:
     def is_warm(self, session: Session | None) -> bool:
         """Whether a start can do with `session`: its settings proven, its buffers mapped."""
         is_prepared = session is not None and session.state is State.PREPARED
-        return is_prepared and not self._is_gone and self._failures <= _WARM_RETRIES
+        return is_prepared and not (self._is_gone or self._is_moved) and self._failures <= _WARM_RETRIES
 
     def start(self, session: Session | None, then: Callable[[Outcome], None]) -> None:
         """Have a camera opened, prepared and started; `then` gets what was `Brought`. `session` is the job's."""
@@ -128,6 +136,10 @@ class BringUp:
     def failed(self, error: AgentError) -> None:
         """Try again after a wait that grows; not where it would be answered the same."""
         self._is_gone = isinstance(error, DeviceGone)
+        if not self._order.path:
+            # once more, to let go of its node; then whoever says where it is starts it
+            self.retry_ns = None if isinstance(error, CameraAbsent) else self._now_ns()
+            return
         if error.exit_code != InputError.exit_code:
             wait_ns = min(_FIRST_RETRY_NS << min(self._failures, _MOST_DOUBLINGS), _LONGEST_RETRY_NS)
             self._failures += 1
@@ -137,6 +149,11 @@ class BringUp:
         """A frame came: all is well."""
         self._failures = 0
         self._is_gone = False
+
+    def relocate(self, path: str) -> None:
+        """From the next attempt on the camera is looked for at `path`, and opened anew; empty: it is nowhere."""
+        self._order = replace(self._order, path=path)
+        self._is_moved, self._failures = True, 0
 
     def exposed(self, exposure_ns: int, gain: GainRequest | None) -> None:
         """The exposure was changed: it is also that of a camera that has to be opened anew."""
@@ -152,6 +169,7 @@ class BringUp:
     def _make_job(self, found: Session | None, gate: StartGate) -> Job:
         """A session that is prepared is kept: only the loop knows who else has its buffers."""
         is_warm, settings = self.is_warm(found), self._settings
+        self._is_moved = False  # a session of another place is not warm: it is opened anew, where it is now
 
         def job() -> Brought:
             session = found
@@ -168,6 +186,10 @@ class BringUp:
         return job
 
     def _open(self, settings: Settings) -> Session:
+        if not self._order.path:
+            raise CameraAbsent(
+                f"camera {self._order.name} is not there", hint="plug it in: it is started when it appears"
+            )
         session = Session(self._kernel, self._order.path, read_monotonic_ns=self._now_ns)
         try:
             session.prepare(settings)

@@ -7,6 +7,7 @@ is decoded, then a pickle. Both ends are ours, parent and child (docs/decisions/
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,6 +68,18 @@ class StartCamera(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Relocate(Command):
+    """A camera is at another node now, or nowhere: then `path` is empty, and it is in fault until it is somewhere.
+
+    Answered at once. A camera in fault that is wanted is started there without waiting for its next attempt; one that
+    streams goes on until its stream breaks: an unplugged camera's does.
+    """
+
+    camera: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetPeriod(Command):
     """Change a plan's period; the phase rule is that of `agent.schedule.instants`."""
 
@@ -91,12 +104,34 @@ class SetQuota(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetLimits(Command):
+    """These named limits there are from now on, each with its bucket in the page of quotas; others limit nothing."""
+
+    places: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Expose(Command):
     """Change a camera's exposure, and its gain unless None, streaming or not."""
 
     camera: str
     exposure_ns: int
     gain: GainRequest | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadControls(Command):
+    """Read a camera's controls, streaming or not: see `agent.capture.control_jobs.controls_of`."""
+
+    camera: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetControls(Command):
+    """Set several controls of a camera as one, by name; answered with what was read back."""
+
+    camera: str
+    values: Mapping[str, int | bool | str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The token buckets a tick has to pass: the agent's, its camera's, its plan's and its client's (mission row H2).
 
-The page of buckets is one for all capture processes, made by the supervisor, which defines the named ones. Their order
-is the same everywhere: the position of a name in `GroupOrder.quotas`. Behind them each group has room for its plans.
+The page of buckets is one for all capture processes, made by the supervisor, which defines the named ones: each has
+one place for ever. Behind them each group has room for its plans.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _FREE = Toll((), {})
 
 
 class Quotas:
-    """One group's view of the buckets. `base`: the bucket of its first plan."""
+    """One group's view of the buckets. `places`: of the named limits. `base`: the bucket of its first plan."""
 
-    def __init__(self, buckets: Buckets, names: Mapping[str, Limit], base: int) -> None:
+    def __init__(self, buckets: Buckets, places: Mapping[str, int], base: int) -> None:
         """Without limits every toll is free."""
         self._buckets = buckets
-        self._index = {name: place for place, name in enumerate(names)}
+        self._index = dict(places)
         self._base = base
         self._plans: dict[str, int] = {}
         self._names: dict[int, str] = {}
@@ -55,6 +55,14 @@ class Quotas:
         """The same for a plan whose process died: its own quota is as full as it was. Raises QuotaError."""
         if order.quota is not None:
             self._buckets.set_limit(self._base + slot, order.quota, now_ns)
+        return self._toll(order, cameras, slot)
+
+    def name(self, places: Mapping[str, int]) -> None:
+        """These named limits there are from now on. Tolls that were asked for before are those of before."""
+        self._index = dict(places)
+
+    def same_toll(self, order: PlanOrder, cameras: Sequence[str], slot: int) -> Toll:
+        """What a plan has to pass now; its own quota is as it was."""
         return self._toll(order, cameras, slot)
 
     def pass_(self, toll: Toll, now_ns: int) -> Refusal | None:

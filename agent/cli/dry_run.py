@@ -15,10 +15,10 @@ from agent.capture.messages import AddPlans, CameraChanged, Cancel, Command, Don
 from agent.capture.order import GroupOrder, PlanOrder
 from agent.capture.pwm_output import OpenPwm, Pwm
 from agent.capture.quota_page import QuotaPage
+from agent.capture.relayed import relayed
 from agent.capture.tick_log import TickRecord, unpack
 from agent.cli.bench import SteppedCameras
 from agent.cli.dry_process import DryProcess, TellingPwm
-from agent.cli.relayed import relayed
 from agent.cli.simulated_modes import without_modules
 from agent.config.plan_file import PlanFile
 from agent.errors import AgentError

@@ -23,6 +23,8 @@ _VERBS = {
     "capture": "Take pictures with a proven exposure and exact timestamps.",
     "plan": "Carry out plans: frames on time, every tick accounted for.",
     "trigger": "Lines: list, fire, watch, and test that each pulse brings one frame.",
+    "config": "Check, show and compare the configuration of the service.",
+    "serve": "Be the agent: cameras, plans and the control socket, until it is stopped.",
     "status": "Whether the running agent is well, and what it does.",
     "cameras": "The running agent's cameras, present or not.",
     "start": "Start cameras of the running agent.",
@@ -31,7 +33,6 @@ _VERBS = {
     "top": "Cameras and plans of the running agent, live.",
     "quota": "Quotas of the running agent: show, change.",
     "release-stop": "Release an emergency stop.",
-    "config": "Check, show and compare the configuration of the service.",
     "demo": "See it work without a camera: two simulated ones, photos, figures.",
 }
 _EPILOG = """\b
@@ -44,6 +45,8 @@ Examples:
   camera-agent capture --simulate --count 3 --json | jq .pictures
   camera-agent plan run plans.yaml
   camera-agent trigger fire gpiochip0:17 --pulse 1ms
+  camera-agent serve --config here.yaml --socket /tmp/control.sock --simulate
+  camera-agent config check
   camera-agent status
   camera-agent cameras
   camera-agent capture top --exposure 8ms
@@ -53,7 +56,6 @@ Examples:
   camera-agent top
   camera-agent quota camera/top 30/s
   camera-agent release-stop line-1
-  camera-agent config check
 
 \b
 Exit codes:
