@@ -13,7 +13,6 @@ from agent.cli.plan_reading import (
     Reading,
     busy_text,
     limit_per_s,
-    limit_text,
     limits_of,
     rate_text,
     read_cameras,
@@ -22,6 +21,7 @@ from agent.cli.plan_reading import (
 from agent.cli.plan_triggers import edges_text, group_facts, group_rows
 from agent.cli.show import heading, line, pairs, print_all, print_json, table
 from agent.config.plan_file import PlanFile
+from agent.config.quotas import limit_text
 from agent.schedule.quota import Limit
 from agent.units import format_duration
 

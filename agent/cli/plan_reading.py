@@ -8,6 +8,7 @@ from datetime import datetime
 
 from agent.capture.order import PlanOrder
 from agent.config.plan_file import PlanFile
+from agent.config.quotas import limit_text
 from agent.schedule.instants import NO_END, Instants
 from agent.schedule.plan import Plan, WhenBusy, Window
 from agent.schedule.quota import Limit
@@ -133,13 +134,6 @@ def count_ticks(plan: Plan, from_ns: int, span_ns: int) -> Count:
         return Count(0, about=looked_ns < span_ns)
     count, _, _ = Instants.of(plan).passed(first_ns, from_ns + looked_ns - 1, most)
     return Count(min(count * span_ns // looked_ns, most), about=looked_ns < span_ns)
-
-
-def limit_text(limit: Limit) -> str:
-    """As a plan file has it: `5/s`, `10/min burst 3`."""
-    units = {NS_PER_S: "s", 60 * NS_PER_S: "min", HOUR_NS: "h", DAY_NS: "d"}
-    period = units.get(limit.period_ns) or format_duration(limit.period_ns)
-    return f"{limit.amount}/{period}" + (f" burst {limit.burst}" if limit.burst > 1 else "")
 
 
 def limit_per_s(limit: Limit) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.config import kinds
+from agent.config import kinds, patterns
 from agent.config.lines import read_input
 from agent.config.reader import Kind, Table, Value
 from agent.errors import InputError
@@ -62,4 +62,4 @@ def _sensor(text: str) -> str:
     return text
 
 
-_SENSOR: Kind[str] = Kind("the name of a sensor", "imx296", _sensor)
+_SENSOR: Kind[str] = Kind("the name of a sensor", "imx296", _sensor, schema=patterns.GIVEN_TEXT)

@@ -108,12 +108,12 @@ def _memory(table: Table) -> tuple[MemoryKind, ...]:
 
 def _check_devices(cameras: Mapping[str, Camera]) -> None:
     owners: dict[str, Camera] = {}
-    matches: dict[Match, str] = {}
+    matches: dict[Match, tuple[str, Value]] = {}
     for camera in cameras.values():
         check_alike(camera.order.name, camera.value, camera.wanted, matches)
         path = posixpath.normpath(camera.order.path).replace("//", "/")
         owner = owners.setdefault(path, camera)
         if owner is not camera and camera.order.path:
-            first = f"{owner.order.name} on line {owner.value.line}"
+            first = f"{owner.order.name} on {owner.value.seen_from(camera.value)}"
             message = f"{camera.order.path} is the device of {first} already"
             camera.value.refuse(message, "give each camera a device of its own; plans may share a camera")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.config import kinds
 from agent.config.problems import ConfigError, Problem
@@ -23,6 +23,7 @@ class Wanted:
     match: Match
     line: int
     key: str
+    file: str = field(default="", compare=False)
 
 
 class CamerasMissing(ConfigError):
@@ -42,16 +43,14 @@ def read_device(table: Table) -> tuple[str, Wanted | None]:
     if len(value.problems) != before:
         return "", None
     try:
-        return "", Wanted(match_from(facts), value.line, value.key)
+        return "", Wanted(match_from(facts), value.line, value.key, value.problems.file)
     except InputError as error:
         value.refuse(error.message, error.hint)
         return "", None
 
 
-def find_paths(
-    name: str, wanted: Mapping[str, Wanted], given: Mapping[str, str], present: Sequence[Camera]
-) -> dict[str, str]:
-    """Today's path of each camera that is wanted, by name. `name`: the file's. `given`: paths the file names itself.
+def find_paths(wanted: Mapping[str, Wanted], given: Mapping[str, str], present: Sequence[Camera]) -> dict[str, str]:
+    """Today's path of each camera that is wanted, by name. `given`: paths the file names itself.
 
     Raises ConfigError with all that is wrong, CamerasMissing when it is only that cameras are not there.
     """
@@ -62,17 +61,17 @@ def find_paths(
     wrong = {name: error for name, error in found.problems.items() if name in wanted}
     if wrong:
         kind = CamerasMissing if all(isinstance(error, CameraMissing) for error in wrong.values()) else ConfigError
-        raise kind([_problem(name, wanted[camera], error) for camera, error in wrong.items()])
+        raise kind([_problem(wanted[camera], error) for camera, error in wrong.items()])
     return {camera: found.cameras[camera].path for camera in wanted}
 
 
-def check_alike(name: str, value: Value, wanted: Wanted | None, owners: dict[Match, str]) -> None:
+def check_alike(name: str, value: Value, wanted: Wanted | None, owners: dict[Match, tuple[str, Value]]) -> None:
     """Two names with one match are a problem, whatever is plugged in. `owners`: the names so far, added to."""
     if wanted is None:
         return
-    owner = owners.setdefault(wanted.match, f"{name} on line {value.line}")
-    if owner != f"{name} on line {value.line}":
-        message = f"{wanted.match} is the device of {owner} already"
+    owner, place = owners.setdefault(wanted.match, (name, value))
+    if owner != name:
+        message = f"{wanted.match} is the device of {owner} on {place.seen_from(value)} already"
         value.refuse(message, "give each camera a device of its own; plans may share a camera")
 
 
@@ -81,5 +80,5 @@ def _read_facts(table: Table) -> dict[str, str]:
     return {key: text for key, text in read.items() if text is not None}
 
 
-def _problem(file: str, wanted: Wanted, error: AgentError) -> Problem:
-    return Problem(file, wanted.line, wanted.key, error.message, error.hint)
+def _problem(wanted: Wanted, error: AgentError) -> Problem:
+    return Problem(wanted.file, wanted.line, wanted.key, error.message, error.hint)

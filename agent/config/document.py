@@ -50,11 +50,12 @@ class SequenceNode:
 
 
 class Entry(NamedTuple):
-    """One key of a mapping, and where it stands."""
+    """One key of a mapping, and where it stands. `file`: empty for that of the mapping itself."""
 
     key: str
     line: int
     node: Node
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,17 @@ Node = ScalarNode | SequenceNode | MappingNode
 def compose(text: str, problems: Problems, *, loader: Loader = LOADER) -> Node | None:
     """The document's one node; None when there is none, or when the text is not understood as a whole.
 
-    What is wrong goes to `problems`, and the node is what can be made of the rest.
+    What is wrong goes to `problems`, and the node is what can be made of the rest. A text without a document is wrong.
     """
+    before = len(problems)
+    root = compose_any(text, problems, loader=loader)
+    if root is None and len(problems) == before:
+        problems.add(None, "", "the file is empty", "docs/plan-files.md has a complete example to start from")
+    return root
+
+
+def compose_any(text: str, problems: Problems, *, loader: Loader = LOADER) -> Node | None:
+    """The same for texts that may well be empty."""
     text = text.removeprefix("\ufeff")
     if not _characters_allowed(text, problems):
         return None
@@ -86,8 +96,6 @@ def compose(text: str, problems: Problems, *, loader: Loader = LOADER) -> Node |
     except yaml.MarkedYAMLError as error:
         _report_syntax(error, problems, text.rstrip("\n").count("\n") + 1)
         return None
-    if composer.root is None and not problems:
-        problems.add(None, "", "the file is empty", "docs/plan-files.md has a complete example to start from")
     return composer.root
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import PurePosixPath
 
+from agent.config import patterns
 from agent.config.problems import quoted
 from agent.config.reader import Kind
 from agent.discovery.match import usb_id
@@ -106,7 +107,8 @@ def integer(minimum: int, maximum: int) -> Kind[int]:
             raise InputError(f"{text} is out of range", hint=f"write {minimum} to {maximum}")
         return int(text)
 
-    return Kind("a whole number", str(max(minimum, 1)), parse, quotes=False, longest=20)
+    schema = patterns.whole(minimum, maximum)
+    return Kind("a whole number", str(max(minimum, 1)), parse, quotes=False, longest=20, schema=schema)
 
 
 def choice(*allowed: str) -> Kind[str]:
@@ -117,27 +119,45 @@ def choice(*allowed: str) -> Kind[str]:
             raise InputError(f"{quoted(text)} is not allowed", hint=f"write {_or(allowed)}")
         return text
 
-    return Kind(_or(allowed), allowed[0], parse)
+    return Kind(_or(allowed), allowed[0], parse, schema=patterns.words(allowed))
 
 
 def _or(words: tuple[str, ...]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
-NAME: Kind[str] = Kind("a name", "line-1", _name)
-TEXT: Kind[str] = Kind("text", "50 Hz", _printable, longest=4096)
-BOOLEAN: Kind[bool] = Kind("true or false", "true", _boolean, quotes=False)
-DURATION: Kind[int] = Kind("a time with its unit", "500ms", _above_zero(_duration_ns))
+def _absolute(text: str) -> str:
+    if not PurePosixPath(text).is_absolute() or not text.isprintable():
+        raise InputError(f"{quoted(text)} is not a whole path", hint="begin it with /")
+    return text
+
+
+def _absolute_or_none(text: str) -> str:
+    return text if text == "none" else _absolute(text)
+
+
+NAME: Kind[str] = Kind("a name", "line-1", _name, schema=patterns.NAME)
+TEXT: Kind[str] = Kind("text", "50 Hz", _printable, longest=4096, schema=patterns.TEXT)
+BOOLEAN: Kind[bool] = Kind("true or false", "true", _boolean, quotes=False, schema=patterns.BOOLEAN)
+DURATION: Kind[int] = Kind("a time with its unit", "500ms", _above_zero(_duration_ns), schema=patterns.DURATION)
 """More than zero."""
-OFFSET: Kind[int] = Kind("a time with its unit", "10s", _offset_ns)
+OFFSET: Kind[int] = Kind("a time with its unit", "10s", _offset_ns, schema=patterns.OFFSET)
 """Zero or more."""
-LIMIT: Kind[Limit] = Kind("a quota", "5/s", _limit)
-DEVICE: Kind[str] = Kind("a device", "/dev/video0", _device, longest=4096)
-USB_ID: Kind[str] = Kind("a USB id", "046d", usb_id)
-PATH: Kind[str] = Kind("a folder", "photos", _printable, longest=4096)
-PIXEL_FORMAT: Kind[str] = Kind("a pixel format", "YUYV", _pixel_format)
-SIZE_PX: Kind[tuple[int, int]] = Kind("a frame size", "640x480", parse_size_px)
-SIZE_BYTES: Kind[int] = Kind("a size", "4MiB", _above_zero(parse_size_bytes))
-RATE: Kind[Fraction] = Kind("frames per second", "30", parse_rate)
-LINE: Kind[LineRef] = Kind("a line", "gpiochip0:17", LineRef.parse, longest=128)
-GAIN = Kind("a gain", "16 or 6dB", parse_gain, longest=32)
+LIMIT: Kind[Limit] = Kind("a quota", "5/s", _limit, schema=patterns.LIMIT)
+DEVICE: Kind[str] = Kind("a device", "/dev/video0", _device, longest=4096, schema=patterns.DEVICE)
+USB_ID: Kind[str] = Kind("a USB id", "046d", usb_id, schema=patterns.USB_ID)
+PATH: Kind[str] = Kind("a folder", "photos", _printable, longest=4096, schema=patterns.PATH)
+ABSOLUTE: Kind[str] = Kind("a whole path", "/srv/photos", _absolute, longest=4096, schema=patterns.ABSOLUTE)
+KEPT_IN: Kind[str] = Kind(
+    "a whole path, or none",
+    "/srv/photos",
+    _absolute_or_none,
+    longest=4096,
+    schema=patterns.either(patterns.ABSOLUTE, patterns.words(("none",))),
+)
+PIXEL_FORMAT: Kind[str] = Kind("a pixel format", "YUYV", _pixel_format, schema=patterns.PIXEL_FORMAT)
+SIZE_PX: Kind[tuple[int, int]] = Kind("a frame size", "640x480", parse_size_px, schema=patterns.SIZE_PX)
+SIZE_BYTES: Kind[int] = Kind("a size", "4MiB", _above_zero(parse_size_bytes), schema=patterns.SIZE_BYTES)
+RATE: Kind[Fraction] = Kind("frames per second", "30", parse_rate, schema=patterns.RATE)
+LINE: Kind[LineRef] = Kind("a line", "gpiochip0:17", LineRef.parse, longest=128, schema=patterns.LINE)
+GAIN = Kind("a gain", "16 or 6dB", parse_gain, longest=32, schema=patterns.GAIN)

@@ -58,7 +58,7 @@ def check_lines(uses: Iterable[LineUse]) -> None:
         hint = "give each a line of its own; cameras that share a line belong into one group"
         if use.stops or owner.stops:
             hint = "an emergency stop needs a line of its own; one switch stops the cameras of one group"
-        use.value.refuse(f"line {use.line} is {owner.what} on line {owner.value.line} already", hint)
+        use.value.refuse(f"line {use.line} is {owner.what} on {owner.value.seen_from(use.value)} already", hint)
 
 
 def _output(table: Table, consumer: str) -> OutputOrder | None:

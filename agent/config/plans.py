@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from agent.capture.order import PlanOrder
-from agent.config import kinds
+from agent.config import kinds, patterns
 from agent.config.cameras import Camera
 from agent.config.problems import quoted
 from agent.config.reader import Kind, Table, Value
 from agent.errors import InputError
 from agent.schedule.instants import CATCH_UP_MAX, PRIORITY_MAX, PlanError, check_plan
 from agent.schedule.plan import OnEdge, Plan, WhenBusy, Window
-from agent.units import NS_PER_US
+from agent.units import NS_PER_S, NS_PER_US
 
 MOST_PLANS = 200_000
 """As many plans a file may make, copies included."""
@@ -27,6 +27,9 @@ _DIVIDER = kinds.integer(1, 10**9)
 _COPIES = kinds.integer(1, MOST_PLANS)
 _WHEN_BUSY = kinds.choice(WhenBusy.SKIP.value, WhenBusy.COALESCE.value)
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?\s*(Z|[+-]\d\d:\d\d)", re.ASCII)
+_DATE = re.compile(r"\s*\d{4}-")
+_LAST_NS = 4_102_444_800 * NS_PER_S
+"""2100-01-01T00:00:00Z."""
 _FILE_KEYS = {"period_ns": "every", "start_ns": "start", "catch_up": "when_busy"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FOREIGN = {
@@ -38,23 +41,28 @@ _FOREIGN = {
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Now, on the two clocks a plan's start may be told by."""
+    """Now, on the two clocks a plan's start may be told by.
+
+    `realtime_now_ns` None: the plans do not begin now. A start that is a date stays on CLOCK_REALTIME, and the others
+    count from `now_ns`, whenever that will be.
+    """
 
     now_ns: int
-    realtime_now_ns: int
+    realtime_now_ns: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class PlanEntry:
     """A plan of the file before its copies are made, and where it stands.
 
-    `group`: of whose cameras it takes sets; empty for a plan of one camera.
+    `group`: of whose cameras it takes sets; empty for a plan of one camera. `dated`: its start is on CLOCK_REALTIME.
     """
 
     order: PlanOrder
     copies: int
     value: Value
     group: str = ""
+    dated: bool = False
 
 
 def read_plans(
@@ -88,7 +96,7 @@ def expand(entries: tuple[PlanEntry, ...]) -> tuple[tuple[PlanEntry, PlanOrder],
         for order in _copies(entry):
             owner = places.setdefault(order.plan.name, entry)
             if owner is not entry:
-                message = f"{order.plan.name} is made here and on line {owner.value.line}"
+                message = f"{order.plan.name} is made here and on {owner.value.seen_from(entry.value)}"
                 entry.value.refuse(message, "give one of them another name")
             orders.append((entry, order))
     return tuple(orders)
@@ -138,7 +146,7 @@ class _PlanReader:
             on_edge=_on_edge(table),
         )
         order = PlanOrder(plan=plan, quota=table.scalar("quota", kinds.LIMIT, None), store=self._store(table))
-        entry = PlanEntry(order, _copies_wanted(table, plan), table.value, group)
+        entry = PlanEntry(order, _copies_wanted(table, plan), table.value, group, self._is_dated(table))
         table.foreign(_FOREIGN)
         if len(table.problems) == before:
             self._check(plan, group, table)
@@ -169,13 +177,20 @@ class _PlanReader:
             table.refuse("store", "nothing can be stored without an output", "write output: photos, or store: false")
         return self._keeps if wanted is None else wanted
 
+    def _is_dated(self, table: Table) -> bool:
+        start = table.take("start")
+        return self._times.realtime_now_ns is None and start is not None and bool(_DATE.match(start.text or ""))
+
     def _start_kind(self) -> Kind[int]:
-        return Kind("a time", "2s or 2027-01-31T08:00:00+01:00", self._start_ns)
+        return Kind("a time", "2s or 2027-01-31T08:00:00+01:00", self._start_ns, schema=patterns.START)
 
     def _start_ns(self, text: str) -> int:
-        """After the run begins, or a date and time, converted to CLOCK_MONOTONIC once."""
-        if re.match(r"\s*\d{4}-", text):
-            wait_ns = _realtime_ns(text.strip()) - self._times.realtime_now_ns
+        """After the run begins, or a date and time, converted to CLOCK_MONOTONIC once where now is known."""
+        if _DATE.match(text):
+            start_ns = _realtime_ns(text.strip())
+            if self._times.realtime_now_ns is None:
+                return _within(start_ns, text)
+            wait_ns = start_ns - self._times.realtime_now_ns
             if wait_ns > kinds.LONGEST_NS:
                 raise InputError(f"{quoted(text)} is too far away", hint="write a time within ten thousand days")
             if wait_ns < 0:
@@ -199,6 +214,13 @@ class _PlanReader:
                 return
             message = error.message.removeprefix(f"plan {plan.name}: ")
             _place_of(error.key, table).refuse(message, error.hint)
+
+
+def _within(realtime_ns: int, text: str) -> int:
+    """Raises InputError for a date that nanoseconds since 1970 cannot be added to any more."""
+    if not 0 <= realtime_ns < _LAST_NS:
+        raise InputError(f"{quoted(text)} is too far away", hint="write a date from 1970 to 2099")
+    return realtime_ns
 
 
 def _place_of(key: str, table: Table) -> Value:

@@ -1,10 +1,10 @@
-"""What is wrong with a configuration file, collected until all of it is known."""
+"""What is wrong with configuration files, collected until all of it is known."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from agent.errors import InputError
 
@@ -44,24 +44,48 @@ class ConfigError(InputError):
         super().__init__(message, hint=hint, problems=[asdict(problem) for problem in self.problems])
 
 
+@dataclass(slots=True)
+class _Collected:
+    """What the collectors of several files share."""
+
+    problems: list[Problem] = field(default_factory=list)
+    misshapen: list[Problem] = field(default_factory=list)
+    suggestions_left: int = _SUGGESTIONS
+
+
 class Problems:
-    """Collects what is wrong with one file. One owner, one thread."""
+    """Collects what is wrong with one file, or with several that are read as one. One owner, one thread."""
 
     def __init__(self, file: str) -> None:
         self.file = shortened(file)
-        self._found: list[Problem] = []
-        self._suggestions_left = _SUGGESTIONS
+        self._collected = _Collected()
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._collected.problems)
+
+    @property
+    def misshapen(self) -> tuple[Problem, ...]:
+        """Those that are about what may stand where, whatever else stands in the file."""
+        return tuple(self._collected.misshapen)
+
+    def of(self, file: str) -> Problems:
+        """A collector for another file that is read together with this one: all they find is found by both."""
+        other = Problems(file)
+        other._collected = self._collected
+        return other
 
     def add(self, line: int | None, key: str, message: str, hint: str) -> None:
         """Keep one problem and go on."""
-        self._found.append(Problem(self.file, line, key, message, hint))
+        self._collected.problems.append(Problem(self.file, line, key, message, hint))
+
+    def add_misshapen(self, line: int | None, key: str, message: str, hint: str) -> None:
+        """The same for something that may not stand there, whatever else stands in the file."""
+        self.add(line, key, message, hint)
+        self._collected.misshapen.append(self._collected.problems[-1])
 
     def error(self) -> ConfigError:
         """All of them as one error; there has to be one."""
-        return ConfigError(self._found)
+        return ConfigError(self._collected.problems)
 
     def suggest(self, wrong: str, known: Iterable[str]) -> str:
         """A hint for a misspelt name: the nearest known one, and what there is; bounded in files full of mistakes."""
@@ -69,8 +93,8 @@ class Problems:
         if not names:
             return "there is none to choose from"
         near: list[str] = []
-        if self._suggestions_left and len(wrong) <= _LONGEST_SUGGESTED:
-            self._suggestions_left -= 1
+        if self._collected.suggestions_left and len(wrong) <= _LONGEST_SUGGESTED:
+            self._collected.suggestions_left -= 1
             near = difflib.get_close_matches(wrong, names[:1000], n=1) or difflib.get_close_matches(
                 wrong.casefold(), names[:1000], n=1
             )
@@ -103,5 +127,7 @@ def _several(problems: tuple[Problem, ...]) -> tuple[str, str]:
     lines = [f"  {problem.told}; {problem.hint}" for problem in problems[:_SHOWN]]
     if len(problems) > _SHOWN:
         lines.append(f"  and {len(problems) - _SHOWN:,} more")
-    message = "\n".join((f"{problems[0].file}: {len(problems):,} problems", *lines))
+    files = list(dict.fromkeys(problem.file for problem in problems))
+    where = files[0] if len(files) == 1 else f"{len(files)} files"
+    message = "\n".join((f"{where}: {len(problems):,} problems", *lines))
     return message, "nothing was changed; correct them and try again"

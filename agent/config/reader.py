@@ -7,7 +7,7 @@ whether `len(problems)` grew. Keys that nobody asked for are problems too.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from agent.config.document import Entry, MappingNode, Node, ScalarNode, SequenceNode
@@ -23,7 +23,8 @@ _NAMES = {ScalarNode: "a single value", SequenceNode: "a list", MappingNode: "a 
 class Kind(Generic[T]):
     """How one scalar is read. `what` it is and an `example`, for people; `parse` raises InputError.
 
-    `quotes`: False where text in quotes is something else (numbers, true and false). `longest`: characters.
+    `quotes`: False where text in quotes is something else (numbers, true and false). `longest`: characters. `schema`:
+    the same as JSON schema: all that it accepts, `parse` takes.
     """
 
     what: str
@@ -31,6 +32,7 @@ class Kind(Generic[T]):
     parse: Callable[[str], T]
     quotes: bool = True
     longest: int = 64
+    schema: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,15 @@ class Value:
     def refuse(self, message: str, hint: str) -> None:
         """A problem with this value."""
         self.problems.add(self.line, self.key, message, hint)
+
+    def misfit(self, message: str, hint: str) -> None:
+        """A problem with this value: it may not stand there, whatever else stands in the file."""
+        self.problems.add_misshapen(self.line, self.key, message, hint)
+
+    def seen_from(self, other: Value) -> str:
+        """Where it stands, told at another value: `line 5`, with its file where that is another."""
+        of = "" if self.problems.file == other.problems.file else f" of {self.problems.file}"
+        return f"line {self.line}{of}"
 
     @property
     def text(self) -> str | None:
@@ -72,21 +83,21 @@ class Value:
         """What stands there, or None after a problem."""
         node = self.node
         if not isinstance(node, ScalarNode):
-            self.refuse(
+            self.misfit(
                 f"{_NAMES[type(node)]}, where {kind.what} belongs", f"write {kind.what}, such as {kind.example}"
             )
         elif node.is_null:
-            self.refuse("nothing stands here", f"write {kind.what}, such as {kind.example}, or take the line out")
+            self.misfit("nothing stands here", f"write {kind.what}, such as {kind.example}, or take the line out")
         elif len(node.text) > kind.longest:
             message = f"{quoted(node.text)} is longer than {kind.longest} characters"
-            self.refuse(message, f"write {kind.what}, such as {kind.example}")
+            self.misfit(message, f"write {kind.what}, such as {kind.example}")
         elif not node.plain and not kind.quotes:
-            self.refuse(f"{quoted(node.text)} in quotes is text", f"write {kind.what} without quotes: {kind.example}")
+            self.misfit(f"{quoted(node.text)} in quotes is text", f"write {kind.what} without quotes: {kind.example}")
         else:
             try:
                 return kind.parse(node.text)
             except InputError as error:
-                self.refuse(error.message, error.hint)
+                self.misfit(error.message, error.hint)
         return None
 
     def items(self, read: Callable[[Value], T | None]) -> tuple[T, ...]:
@@ -124,7 +135,7 @@ class Value:
         found: dict[str, T] = {}
         for entry in self.node.entries:
             value = _below(self, entry)
-            key = Value(self.problems, ScalarNode(entry.line, entry.key, plain=False), value.key, entry.line)
+            key = Value(value.problems, ScalarNode(entry.line, entry.key, plain=False), value.key, entry.line)
             name = key.scalar(key_kind)
             result = read(entry.key, value)
             if name is not None and result is not None:
@@ -133,7 +144,7 @@ class Value:
 
     def _wrong(self, wanted: str) -> None:
         found = "nothing stands here" if self.is_null else f"this is {_NAMES[type(self.node)]}"
-        self.refuse(f"{found}, where {wanted} belongs", "docs/plan-files.md shows how it is written")
+        self.misfit(f"{found}, where {wanted} belongs", "docs/plan-files.md shows how it is written")
 
 
 def _item(above: Value, sequence: SequenceNode, index: int) -> Value:
@@ -143,7 +154,8 @@ def _item(above: Value, sequence: SequenceNode, index: int) -> Value:
 
 def _below(above: Value, entry: Entry) -> Value:
     key = join(above.key, entry.key)
-    return Value(above.problems, entry.node, key, entry.line)
+    problems = above.problems.of(entry.file) if entry.file else above.problems
+    return Value(problems, entry.node, key, entry.line)
 
 
 class Table:
@@ -175,7 +187,7 @@ class Table:
         """A key that has to be there; None after a problem."""
         value = self.take(name)
         if value is None:
-            self.value.refuse(f"has no `{name}`", f"write {name}: {kind.example}")
+            self.value.misfit(f"has no `{name}`", f"write {name}: {kind.example}")
             return None
         return value.scalar(kind)
 
@@ -187,7 +199,7 @@ class Table:
         """Keys that people may look for here and that do not exist, with what to write instead."""
         for name, hint in hints.items():
             if name in self._entries:
-                _below(self.value, self._entries[name]).refuse("there is no such key", hint)
+                _below(self.value, self._entries[name]).misfit("there is no such key", hint)
         self._known.update(hints)
 
     def finish(self) -> None:
@@ -196,4 +208,4 @@ class Table:
         for entry in self._entries.values():
             if entry.key not in self._known:
                 hint = self.problems.suggest(entry.key, allowed)
-                _below(self.value, entry).refuse("there is no such key", hint)
+                _below(self.value, entry).misfit("there is no such key", hint)

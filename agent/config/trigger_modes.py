@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from agent.config import kinds
+from agent.config import kinds, patterns
 from agent.config.problems import quoted
 from agent.config.reader import Kind, Table, Value
 from agent.errors import InputError
@@ -44,19 +44,18 @@ _MODULE = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_]+)")
 
 def read_trigger_modes(value: Value) -> tuple[TriggerEntry, ...]:
     """All entries in the order of the file, for `Registry.before`. What is wrong goes to the value's problems."""
-    file = value.problems.file
-    found = value.mapping(kinds.NAME, lambda name, entry: entry.table(lambda table: _entry(name, table, file)))
+    found = value.mapping(kinds.NAME, lambda name, entry: entry.table(lambda table: _entry(name, table)))
     if value.is_empty:
         value.refuse("there is no entry", "write at least one: a name, and below it modes:, or take the line out")
     return tuple(found.values())
 
 
-def _entry(name: str, table: Table, file: str) -> TriggerEntry:
+def _entry(name: str, table: Table) -> TriggerEntry:
     driver = table.scalar("driver", _TEXT, "")
     activations = _activations(table)
     entry = TriggerEntry(
         name=name,
-        source=f"{file}:{table.value.line}",
+        source=f"{table.problems.file}:{table.value.line}",
         drivers=frozenset({driver} if driver else ()),
         card=table.scalar("card", _PATTERN, ""),
         sensor=table.scalar("sensor", _TEXT, "").lower(),
@@ -179,6 +178,6 @@ def _pattern(text: str) -> str:
     return text
 
 
-_TEXT: Kind[str] = Kind("a name", "trigger_mode", _text)
-_PATTERN: Kind[str] = Kind("a regular expression", "^My Camera", _pattern)
+_TEXT: Kind[str] = Kind("a name", "trigger_mode", _text, schema=patterns.GIVEN_TEXT)
+_PATTERN: Kind[str] = Kind("a regular expression", "^My Camera", _pattern, schema=patterns.REGULAR_EXPRESSION)
 _ITSELF = kinds.choice(ITSELF)

@@ -128,7 +128,7 @@ class TriggerEntry:
     """
 
     name: str
-    source: str
+    source: str = field(compare=False)
     drivers: frozenset[str] = frozenset()
     card: str = ""
     sensor: str = ""

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.cli.plan_reading import DAY_NS, HOUR_NS, Count, Now, count_ticks, limit_text, rate_text, read_plans
+from agent.cli.plan_reading import DAY_NS, HOUR_NS, Count, Now, count_ticks, rate_text, read_plans
 from agent.config.plan_file import parse_plan_file
+from agent.config.quotas import limit_text
 from agent.schedule.instants import Instants
 from agent.schedule.plan import Plan, Window
 from agent.schedule.quota import Limit

@@ -1,0 +1,63 @@
+"""Who is at the other end of a unix socket, as the kernel knows it: SO_PEERCRED and SO_PEERGROUPS, unix(7)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+import socket
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+_SO_PEERGROUPS = 59
+"""asm-generic/socket.h, since Linux 4.13; Python has no name for it."""
+_UCRED = struct.Struct("iII")
+"""struct ucred of unix(7): pid, uid, gid."""
+_ROOM_BYTES = 1024
+"""What Python's getsockopt can take: 256 groups."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The process that connected, and what it may be counted to; as it was when it connected.
+
+    `gids`: its group and its supplementary groups. `user`: its name, or its number where it has none.
+    """
+
+    pid: int
+    uid: int
+    gids: frozenset[int]
+    user: str
+
+    def __str__(self) -> str:
+        """For people and journals: `user anna (pid 4711)`."""
+        return f"user {self.user} (pid {self.pid})"
+
+
+ReadPeer = Callable[[socket.socket], Peer]
+"""Whoever is at the other end of a connected socket. Raises OSError: it is gone, or the kernel does not tell."""
+
+
+def read_peer(connection: socket.socket) -> Peer:
+    """The kernel's answer. Raises OSError."""
+    pid, uid, gid = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    return Peer(pid, uid, frozenset((gid, *_groups(connection, uid, gid))), user_name(uid))
+
+
+def _groups(connection: socket.socket, uid: int, gid: int) -> Sequence[int]:
+    try:
+        packed = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _ROOM_BYTES)
+    except OSError as error:
+        if error.errno != errno.ERANGE:
+            raise
+        return os.getgrouplist(user_name(uid), gid)
+    return struct.unpack(f"{len(packed) // 4}I", packed)
+
+
+def user_name(uid: int) -> str:
+    """The user's name, or the number where there is none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
