@@ -26,6 +26,13 @@ _WARM_RETRIES = 1
 """After so many failures in a row the node is opened anew."""
 
 
+class CameraAbsent(AgentError):
+    """The camera is not there: nobody knows a node of it."""
+
+    code = "camera_absent"
+    exit_code = 3
+
+
 class StartAbandoned(AgentError):
     """Opening, preparing and starting a camera took longer than its limit."""
 
@@ -127,7 +134,11 @@ class BringUp:
 
     def failed(self, error: AgentError) -> None:
         """Try again after a wait that grows; not where it would be answered the same."""
-        self._is_gone = isinstance(error, DeviceGone)
+        self._is_gone = isinstance(error, DeviceGone | CameraAbsent)
+        if not self._order.path:
+            # once more, to let go of its node; then whoever says where it is starts it
+            self.retry_ns = None if isinstance(error, CameraAbsent) else self._now_ns()
+            return
         if error.exit_code != InputError.exit_code:
             wait_ns = min(_FIRST_RETRY_NS << min(self._failures, _MOST_DOUBLINGS), _LONGEST_RETRY_NS)
             self._failures += 1
@@ -137,6 +148,11 @@ class BringUp:
         """A frame came: all is well."""
         self._failures = 0
         self._is_gone = False
+
+    def relocate(self, path: str) -> None:
+        """From the next attempt on the camera is looked for at `path`, and opened anew; empty: it is nowhere."""
+        self._order = replace(self._order, path=path)
+        self._is_gone, self._failures = True, 0
 
     def exposed(self, exposure_ns: int, gain: GainRequest | None) -> None:
         """The exposure was changed: it is also that of a camera that has to be opened anew."""
@@ -168,6 +184,10 @@ class BringUp:
         return job
 
     def _open(self, settings: Settings) -> Session:
+        if not self._order.path:
+            raise CameraAbsent(
+                f"camera {self._order.name} is not there", hint="plug it in: it is started when it appears"
+            )
         session = Session(self._kernel, self._order.path, read_monotonic_ns=self._now_ns)
         try:
             session.prepare(settings)

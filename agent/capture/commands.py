@@ -70,6 +70,10 @@ class Commands:
                 self._ending = self._cancelling.all(message, self._quit)
             case m.Ping():
                 self._answer(message, None)
+            case m.Relocate():
+                # a fact, not a wish: no cancel overtakes it
+                self._unit(message.camera).relocate(message.path)
+                self._answer(message, None)
             case _:
                 self._check_time(message)
                 self._refuse_overtaken(number, message)

@@ -15,7 +15,7 @@ from agent.capture.escalation import Said
 from agent.capture.final_answers import Asked
 from agent.capture.handover import Handover
 from agent.capture.life import Life, Pages, Ways
-from agent.capture.messages import Command, Done, Progress, Quit, Refused
+from agent.capture.messages import Command, Done, Progress, Quit, Refused, Relocate
 from agent.capture.order import GroupOrder
 from agent.capture.process_messages import Failed, ProcessEnded, ProcessHangs, ProcessStarted
 from agent.capture.quota_page import QuotaPage
@@ -43,7 +43,7 @@ class Group:
         """No process is there, and none will be started."""
         self.unsafe: tuple[AgentError, ...] = ()
         """The lines that could not be driven to their safe levels after its last process had gone, and why."""
-        self._handover = Handover(order, quotas.bases[order.name])
+        self._handover = Handover(order, quotas.bases[order.name], quotas.places_of(order))
         self._ways = ways
         self._back_off = BackOff(
             first_ns=ways.first_back_off_ns, largest_ns=ways.largest_back_off_ns, quiet_ns=ways.quiet_ns
@@ -76,11 +76,11 @@ class Group:
         return None if self._life is None else self._life.pid
 
     def fds(self) -> Mapping[int, int]:
-        """Descriptors and the events of poll(2) to wait for."""
+        """As those of a Life."""
         return {} if self._life is None else self._life.fds()
 
     def next_ns(self) -> int | None:
-        """When to call `handle` though no descriptor is ready; in the past for at once, None for never."""
+        """As `Supervisor.next_ns`."""
         if self._said:
             return 0
         if self._life is not None:
@@ -90,6 +90,8 @@ class Group:
     def ask(self, command: Command, now_ns: int) -> None:
         """Pass a command on; the answer comes out of `handle`. Raises ChannelFull: then it was not asked."""
         asked, life = Asked(command, now_ns), self._life
+        if isinstance(command, Relocate):
+            self._handover.relocated(command)  # it stays true whether a process could be told or not
         if life is None:
             self._answer_without(asked, now_ns)
         elif life.hangs:

@@ -18,6 +18,7 @@ from agent.capture.messages import (
     Expose,
     PlansEnded,
     Quit,
+    Relocate,
     SetPeriod,
     SetPriority,
     SetQuota,
@@ -46,9 +47,9 @@ class Handover:
     SetPeriod may carry the `Plan` as it is in force now, with the start that the phase rule gave it.
     """
 
-    def __init__(self, order: GroupOrder, quota_base: int = 0) -> None:
+    def __init__(self, order: GroupOrder, quota_base: int = 0, quota_places: Mapping[str, int] | None = None) -> None:
         self.order = order
-        self._quota_base = quota_base
+        self._quota_base, self._quota_places = quota_base, quota_places
         self._plans: dict[str, _Held] = {}
         self._ended: deque[str] = deque(maxlen=_ENDED_NAMES)
         self._left_off: set[str] = set()
@@ -59,7 +60,13 @@ class Handover:
             Adopted(order=held.order, slot=held.slot, cancelled_by=held.cancelled_by) for held in self._plans.values()
         )
         left_off = tuple(sorted(self._left_off))
-        return Assignment(order=self.order, quota_base=self._quota_base, adopted=adopted, left_off=left_off)
+        return Assignment(
+            order=self.order,
+            quota_base=self._quota_base,
+            adopted=adopted,
+            left_off=left_off,
+            quota_places=self._quota_places,
+        )
 
     def taken_over(self) -> None:
         """The next process has adopted all plans, and ended those that were cancelled while nobody was there."""
@@ -85,6 +92,14 @@ class Handover:
                 self._set_quota(command.bucket, command.limit)
             case _:
                 pass
+
+    def relocated(self, command: Relocate) -> None:
+        """The next process looks for the camera there; also where no process could be told."""
+        cameras = (
+            replace(camera, path=command.path) if camera.name == command.camera else camera
+            for camera in self.order.cameras
+        )
+        self.order = replace(self.order, cameras=tuple(cameras))
 
     def told(self, event: Any) -> None:
         """Something happened in the process."""

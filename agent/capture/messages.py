@@ -67,6 +67,18 @@ class StartCamera(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Relocate(Command):
+    """A camera is at another node now, or nowhere: then `path` is empty, and it is in fault until it is somewhere.
+
+    Answered at once. A camera in fault that is wanted is started there without waiting for its next attempt; one that
+    streams goes on until its stream breaks: an unplugged camera's does.
+    """
+
+    camera: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetPeriod(Command):
     """Change a plan's period; the phase rule is that of `agent.schedule.instants`."""
 

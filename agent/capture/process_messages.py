@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.capture.order import GroupOrder, PlanOrder
@@ -25,13 +26,14 @@ class Assignment:
     """The first message on the command socket.
 
     `left_off`: cameras that were cancelled before: not started. `quota_base`: the bucket of the group's first plan in
-    the page of quotas.
+    the page of quotas. `quota_places`: the bucket of each named limit; None: as they follow in the order's quotas.
     """
 
     order: GroupOrder
     quota_base: int = 0
     adopted: tuple[Adopted, ...] = ()
     left_off: tuple[str, ...] = ()
+    quota_places: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The token buckets a tick has to pass: the agent's, its camera's, its plan's and its client's (mission row H2).
 
-The page of buckets is one for all capture processes, made by the supervisor, which defines the named ones. Their order
-is the same everywhere: the position of a name in `GroupOrder.quotas`. Behind them each group has room for its plans.
+The page of buckets is one for all capture processes, made by the supervisor, which defines the named ones: each has
+one place for ever. Behind them each group has room for its plans.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _FREE = Toll((), {})
 
 
 class Quotas:
-    """One group's view of the buckets. `base`: the bucket of its first plan."""
+    """One group's view of the buckets. `places`: of the named limits. `base`: the bucket of its first plan."""
 
-    def __init__(self, buckets: Buckets, names: Mapping[str, Limit], base: int) -> None:
+    def __init__(self, buckets: Buckets, places: Mapping[str, int], base: int) -> None:
         """Without limits every toll is free."""
         self._buckets = buckets
-        self._index = {name: place for place, name in enumerate(names)}
+        self._index = dict(places)
         self._base = base
         self._plans: dict[str, int] = {}
         self._names: dict[int, str] = {}

@@ -15,9 +15,9 @@ from agent.capture.group import Group
 from agent.capture.life import Ways
 from agent.capture.messages import Command, Quit
 from agent.capture.order import GroupOrder
-from agent.capture.quota_page import QuotaPage
+from agent.capture.quota_page import NO_ROOM, QuotaPage, Room
 from agent.clock import ReadClock, monotonic_ns
-from agent.errors import InputError
+from agent.errors import InputError, StateError
 from agent.units import NS_PER_MS
 
 
@@ -44,22 +44,26 @@ class Supervisor:
     """Starts, watches and replaces the capture processes. A context manager; `release()` is idempotent.
 
     Every command that `ask` took gets exactly one Done or Refused out of `handle`, whatever becomes of its process.
+    `groups`: by name, for others to read.
     """
 
-    def __init__(self, orders: Sequence[GroupOrder], ways: Ways, now_ns: int) -> None:
-        """Nothing is started before the first `handle`. Raises NameTaken, QuotaError, PageError."""
+    def __init__(self, orders: Sequence[GroupOrder], ways: Ways, now_ns: int, room: Room = NO_ROOM) -> None:
+        """Nothing is started before the first `handle`. `room`: for what is added later.
+
+        Raises NameTaken, QuotaError, PageError.
+        """
         _check_names(orders)
         self._numbers = itertools.count(1)
-        self.groups: Mapping[str, Group] = {}
+        self._ways = ways
+        self._groups: dict[str, Group] = {}
+        self.groups: Mapping[str, Group] = self._groups
         with ExitStack() as resources:
-            quotas = QuotaPage(orders, now_ns)
-            resources.callback(quotas.release)
-            groups: dict[str, Group] = {}
+            self.quotas = QuotaPage(orders, now_ns, room)
+            resources.callback(self.quotas.release)
+            resources.callback(self._release_groups)
             for order in orders:
-                groups[order.name] = Group(order, quotas, ways, now_ns)
-                resources.callback(groups[order.name].release)
+                self._groups[order.name] = Group(order, self.quotas, ways, now_ns)
             self._resources = resources.pop_all()
-        self.groups = groups
 
     def __enter__(self) -> Supervisor:
         return self
@@ -70,7 +74,38 @@ class Supervisor:
     @property
     def finished(self) -> bool:
         """No process is there, none will be started, and everything was handed out."""
-        return all(group.over and group.pid is None and group.next_ns() is None for group in self.groups.values())
+        return all(_is_finished(group) for group in self._groups.values())
+
+    def add(self, order: GroupOrder, now_ns: int) -> Group:
+        """One group more; the others do not notice. Its process starts at the next `handle`.
+
+        Raises NameTaken, QuotaError, PageError: nothing was added then.
+        """
+        _check_names([*(group.order for group in self._groups.values()), order])
+        with ExitStack() as undo:
+            self.quotas.add(order, now_ns)
+            undo.callback(self.quotas.remove, order.name)
+            group = Group(order, self.quotas, self._ways, now_ns)
+            undo.pop_all()
+        self._groups[order.name] = group
+        return group
+
+    def remove(self, name: str) -> None:
+        """Forget a group whose process was told to Quit and has gone. Its answers and events were handed out.
+
+        Raises GroupUnknown; StateError while its process is there, which may hang in its driver.
+        """
+        group = self._group(name)
+        if not _is_finished(group):
+            raise StateError(
+                f"group {name} has a capture process, or will have one",
+                hint="tell it to end first, and wait until it has",
+                state="running",
+                verb="remove",
+            )
+        del self._groups[name]
+        group.release()
+        self.quotas.remove(name)
 
     def number(self) -> int:
         """The id of the next command; they grow."""
@@ -86,9 +121,7 @@ class Supervisor:
 
     def ask(self, group: str, command: Command, now_ns: int) -> None:
         """Ask a group's process. Raises GroupUnknown, ChannelFull: then nothing was asked."""
-        if group not in self.groups:
-            raise _unknown("group", group, sorted(self.groups))
-        self.groups[group].ask(command, now_ns)
+        self._group(group).ask(command, now_ns)
 
     def quit(self, by: str, now_ns: int) -> dict[str, int]:
         """Tell every process to cancel everything and end; the ids of the Quits by group. Raises ChannelFull."""
@@ -112,7 +145,7 @@ class Supervisor:
 
     def handle(self, now_ns: int) -> list[Told]:
         """Do what is due, start what is to be started; answers and events since the last call, in their order."""
-        return [Told(name, message) for name, group in self.groups.items() for message in group.handle(now_ns)]
+        return [Told(name, message) for name, group in self._groups.items() for message in group.handle(now_ns)]
 
     def wait(self, until_ns: int, read_monotonic_ns: ReadClock = monotonic_ns) -> list[Told]:
         """`handle` once something happens, at `next_ns`, or at `until_ns`: for callers without a loop of their own."""
@@ -127,6 +160,21 @@ class Supervisor:
     def release(self) -> None:
         """Kill what is still there, waiting a step of the limits for each; let go of everything."""
         self._resources.close()
+
+    def _group(self, name: str) -> Group:
+        if name not in self._groups:
+            raise _unknown("group", name, sorted(self._groups))
+        return self._groups[name]
+
+    def _release_groups(self) -> None:
+        with ExitStack() as steps:
+            for group in self._groups.values():
+                steps.callback(group.release)
+
+
+def _is_finished(group: Group) -> bool:
+    """Its process has gone for good, and everything was handed out."""
+    return group.over and group.pid is None and group.next_ns() is None
 
 
 def _check_names(orders: Sequence[GroupOrder]) -> None:

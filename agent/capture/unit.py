@@ -152,6 +152,12 @@ class CameraUnit(Serving):
         self._around.changed(self)
         self._answer_start(error)
 
+    def relocate(self, path: str) -> None:
+        """The camera is at `path` now, or nowhere where that is empty."""
+        self._bring_up.relocate(path)
+        if self.wanted and self.word.phase is Phase.FAULT and not self._bring_up.busy:
+            self._begin()
+
     def _answer_start(self, error: AgentError | None) -> None:
         waiters, self._start_waiters = self._start_waiters, []
         for then in waiters:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from rich.console import RenderableType
 
+from agent.capture.group_watch import lateness_facts
 from agent.cli.bench import SIMULATED
 from agent.cli.figures import short_duration
 from agent.cli.plan_live import Screen, lateness_text
 from agent.cli.plan_run import PlanRun, Wishes
 from agent.cli.plan_summary import Outcome, sums_text
 from agent.cli.plan_trigger_tables import group_texts, residual_text, trigger_facts, trigger_table
-from agent.cli.plan_watch import lateness_facts
 from agent.cli.show import heading, line, pairs, table
 from agent.errors import StorageError
 from agent.pipeline.writer import next_number

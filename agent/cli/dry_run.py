@@ -24,9 +24,9 @@ from agent.capture.process_messages import Assignment
 from agent.capture.publish import NoPublisher, Returned
 from agent.capture.pwm_output import OpenPwm, Pwm
 from agent.capture.quota_page import QuotaPage, open_quotas
+from agent.capture.relayed import relayed
 from agent.capture.tick_log import TickRecord, unpack
 from agent.cli.bench import SteppedCameras
-from agent.cli.relayed import relayed
 from agent.config.plan_file import PlanFile
 from agent.errors import AgentError
 from agent.kernel import Kernel

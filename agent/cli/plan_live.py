@@ -12,11 +12,11 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from agent.capture.group_watch import Accounts, CameraFigures
 from agent.cli.figures import short_duration
 from agent.cli.options import printable
 from agent.cli.plan_trigger_tables import group_texts, trigger_table
 from agent.cli.plan_trigger_watch import GroupPulses
-from agent.cli.plan_watch import Accounts, CameraFigures
 from agent.cli.show import table
 from agent.schedule.account import Account, State
 from agent.schedule.histogram import Histogram

@@ -13,14 +13,14 @@ from agent.capture import messages as m
 from agent.capture.board import Head
 from agent.capture.child import spawner
 from agent.capture.emergency import EmergencyStopLatched
+from agent.capture.group_watch import GroupWatch
 from agent.capture.life import Ways
 from agent.capture.order import GroupOrder
 from agent.capture.process_messages import ProcessEnded, ProcessHangs, ProcessStarted
+from agent.capture.relayed import relayed
 from agent.capture.safe_lines import make_safe
 from agent.capture.supervisor import Supervisor
 from agent.cli.interruption import Interruption
-from agent.cli.plan_watch import GroupWatch
-from agent.cli.relayed import relayed
 from agent.clock import monotonic_ns
 from agent.errors import AgentError
 from agent.units import NS_PER_MS, NS_PER_S

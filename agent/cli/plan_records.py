@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from agent.capture.group_watch import GroupWatch
 from agent.cli.plan_ledger import LedgerFile
 from agent.cli.plan_ticks import LatenessSeries, TickFile
-from agent.cli.plan_watch import GroupWatch
 from agent.errors import AgentError
 from agent.schedule.requests import Sample
 

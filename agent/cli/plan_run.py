@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.capture.emergency import EmergencyStopLatched
+from agent.capture.group_watch import Accounts, CameraFigures, GroupWatch, merged
 from agent.capture.messages import AddPlans, CameraReport
+from agent.capture.relayed import relayed
 from agent.cli.bench import find_cameras
 from agent.cli.interruption import Interrupted, Interruption
 from agent.cli.plan_folders import folders_of, group_orders
@@ -20,8 +22,6 @@ from agent.cli.plan_records import Records
 from agent.cli.plan_summary import Outcome, stop_text
 from agent.cli.plan_ticks import ALL, LatenessSeries
 from agent.cli.plan_trigger_watch import GroupPulses, pulses_of
-from agent.cli.plan_watch import Accounts, CameraFigures, GroupWatch, merged
-from agent.cli.relayed import relayed
 from agent.clock import monotonic_ns
 from agent.config.files import read_text
 from agent.config.plan_file import PlanFile, parse_plan_file

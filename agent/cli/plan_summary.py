@@ -8,13 +8,13 @@ from pathlib import Path
 
 from rich.console import RenderableType
 
+from agent.capture.group_watch import Accounts, CameraFigures, lateness_facts
 from agent.capture.messages import CameraReport, EmergencyStopped
 from agent.cli.figures import short_duration
 from agent.cli.plan_live import camera_table, plan_table, state_text
 from agent.cli.plan_records import Written
 from agent.cli.plan_trigger_tables import group_texts, pressed_facts, pressed_text, trigger_facts, trigger_table
 from agent.cli.plan_trigger_watch import GroupPulses
-from agent.cli.plan_watch import Accounts, CameraFigures, lateness_facts
 from agent.cli.show import heading, line, pairs, print_all, print_json
 from agent.schedule.account import Account
 from agent.schedule.histogram import Histogram

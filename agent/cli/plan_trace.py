@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from agent.capture.relayed import relayed
 from agent.capture.trigger_order import TriggerKind
 from agent.cli.bench import LIKENESSES, SIMULATED, SteppedCameras, open_stepped, present_cameras
 from agent.cli.dry_run import DryRun, Entry
-from agent.cli.relayed import relayed
 from agent.cli.show import line, print_all, print_json
 from agent.config.files import read_text
 from agent.config.plan_file import PlanFile, parse_plan_file

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from rich.console import RenderableType
 
+from agent.capture.group_watch import lateness_facts
 from agent.capture.messages import CameraReport, EmergencyStopped
 from agent.cli.figures import short_duration
 from agent.cli.plan_trigger_watch import CameraPulses, GroupPulses
-from agent.cli.plan_watch import lateness_facts
 from agent.cli.show import table
 from agent.units import NS_PER_S
 

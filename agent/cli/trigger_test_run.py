@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from agent.capture.board import Head, Of
+from agent.capture.group_watch import GroupWatch
 from agent.capture.life import Ways
 from agent.capture.messages import AddPlans
 from agent.capture.order import GroupOrder, PlanOrder
@@ -17,7 +18,6 @@ from agent.capture.state_word import Phase, read_word
 from agent.capture.trigger_order import CameraTrigger, TriggerKind, TriggerOrder
 from agent.cli.interruption import Interrupted, Interruption
 from agent.cli.plan_processes import Processes, Tell
-from agent.cli.plan_watch import GroupWatch
 from agent.cli.spread import Spread
 from agent.cli.trigger_verdict import CameraFacts, GroupFacts
 from agent.clock import monotonic_ns

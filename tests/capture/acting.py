@@ -9,6 +9,7 @@ from agent.capture.channel import Channel
 from agent.capture.life import Ways
 from agent.capture.messages import AddPlans, Cancel, Done, Progress
 from agent.capture.order import CameraOrder, GroupOrder, PlanOrder, StageLimits
+from agent.capture.quota_page import NO_ROOM
 from agent.capture.state_word import Phase
 from agent.capture.supervisor import Supervisor
 from agent.capture.usb_reset import UsbDevice
@@ -84,7 +85,7 @@ class Reset:
 class Theatre:
     """The supervisor of one group, its processes one after the other, and all that it told."""
 
-    def __init__(self, order=ORDER, *, obeys=True, spawn=None, **ways):
+    def __init__(self, order=ORDER, *, obeys=True, spawn=None, room=NO_ROOM, **ways):
         self.now_ns = 1_000 * NS_PER_S
         self.actors, self.resets, self.told = [], [], []
         self.obeys = obeys
@@ -94,7 +95,7 @@ class Theatre:
             reset_usb_device=self._reset,
             **ways,
         )
-        self.supervisor = Supervisor([order], self.ways, self.now_ns)
+        self.supervisor = Supervisor([order], self.ways, self.now_ns, room)
         self.group = self.supervisor.groups[order.name]
 
     def __enter__(self):

@@ -172,7 +172,8 @@ class LoopStage:
             channel = undo.enter_context(Channel(theirs, queue_messages=self._queue_messages))
             inbox = undo.enter_context(Inbox(channel))
             assignment = Assignment(order=order, adopted=self._adopted, left_off=self._left_off)
-            quotas = Quotas(self.buckets, order.quotas, len(order.quotas))
+            places = {name: place for place, name in enumerate(order.quotas)}
+            quotas = Quotas(self.buckets, places, len(places))
             equipment = Equipment(self.kernel, assignment, inbox, channel, self.board, quotas, self.lines)
             self.loop = CaptureLoop(equipment, self.publisher, make_helper=self._make_helper, now_ns=self.clock.now_ns)
             undo.callback(self.loop.release)

@@ -23,7 +23,7 @@ def make(capacity=4, **limits):
     buckets = Buckets(words, contextlib.nullcontext)
     for index, limit in enumerate(names.values()):
         buckets.define(index, limit, 0)
-    return Quotas(buckets, names, len(names)), buckets
+    return Quotas(buckets, {name: place for place, name in enumerate(names)}, len(names)), buckets
 
 
 def order(name="p", camera="top", client="lab", quota=None):

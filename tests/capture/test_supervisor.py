@@ -24,6 +24,7 @@ from agent.capture.messages import (
     Quit,
     Ready,
     Refused,
+    Relocate,
     SetPeriod,
     SetQuota,
 )
@@ -36,9 +37,11 @@ from agent.capture.process_messages import (
     ProcessHangs,
     ProcessStarted,
 )
+from agent.capture.quota_page import Room
 from agent.capture.state_word import Phase
 from agent.capture.supervisor import GroupUnknown, NameTaken, Supervisor
 from agent.clock import monotonic_ns
+from agent.errors import StateError
 from agent.schedule.plan import Plan
 from agent.schedule.quota import Limit, QuotaError
 from agent.units import NS_PER_MS, NS_PER_S
@@ -665,3 +668,91 @@ def test_a_real_process_is_in_a_session_of_its_own_and_has_no_descriptor_it_shou
     facts = next(m.cameras for m in seen if isinstance(m, Ready))
     assert facts["session"] == facts["pid"]
     assert facts["fds"] <= 6  # 0, 1, 2, the socket and two pages
+
+
+# -- groups that come and go, while others go on ------------------------------------------------------------------
+
+OTHER = GroupOrder(name="h", cameras=(CameraOrder(name="left", path="/dev/video6"),), limits=LIMITS, plan_capacity=8)
+
+
+@pytest.fixture
+def roomy():
+    with Theatre(room=Room(plans=16)) as stage:
+        stage.beat(NS_PER_S)
+        yield stage
+
+
+def told_to_end(stage, name, actor):
+    number = stage.supervisor.number()
+    stage.supervisor.ask(name, Quit(id=number, by="a test"), stage.now_ns)
+    actor.channel.send(Done(re=number, at_ns=stage.now_ns, facts=CancelReport(plans=0, already=True)))
+    actor.die(0)
+    stage.go()
+
+
+def test_a_group_that_is_added_gets_a_process_and_the_others_keep_theirs(roomy):
+    before = roomy.actor
+    roomy.supervisor.add(OTHER, roomy.now_ns)
+    roomy.go()
+    assert [started.group for started in roomy.of(ProcessStarted)] == ["g", "h"]
+    assert roomy.heard() == [Assignment(order=OTHER, quota_base=8)]
+    assert (roomy.supervisor.groups["g"].pid, before.killed) == (before.pid, False)
+    assert roomy.supervisor.group_of("left") == "h"
+
+
+def test_a_group_is_removed_when_its_process_has_gone_and_its_room_is_for_others(roomy):
+    first = roomy.actor
+    roomy.supervisor.add(OTHER, roomy.now_ns)
+    roomy.go()
+    with pytest.raises(StateError, match="group h"):
+        roomy.supervisor.remove("h")
+    told_to_end(roomy, "h", roomy.actor)
+    roomy.supervisor.remove("h")
+    with pytest.raises(GroupUnknown, match="group h"):
+        roomy.supervisor.remove("h")
+    assert (list(roomy.supervisor.groups), first.killed) == (["g"], False)
+    roomy.supervisor.add(GroupOrder(name="i", cameras=OTHER.cameras, limits=LIMITS, plan_capacity=16), roomy.now_ns)
+    roomy.go()
+    assert roomy.heard()[0].quota_base == 8
+    assert not roomy.supervisor.finished
+
+
+def test_a_name_that_is_taken_adds_nothing(roomy):
+    for name, camera in (("g", "left"), ("h", "top")):
+        with pytest.raises(NameTaken):
+            roomy.supervisor.add(GroupOrder(name=name, cameras=(CameraOrder(name=camera, path=""),)), roomy.now_ns)
+    with pytest.raises(QuotaError, match="no room"):
+        roomy.supervisor.add(GroupOrder(name="h", cameras=OTHER.cameras, plan_capacity=17), roomy.now_ns)
+    roomy.go()
+    assert len(roomy.actors) == 1
+    roomy.supervisor.add(OTHER, roomy.now_ns)
+
+
+def test_a_process_that_hangs_keeps_its_group(roomy):
+    roomy.obeys = False
+    roomy.supervisor.add(OTHER, roomy.now_ns)
+    roomy.go()
+    roomy.supervisor.ask("h", Quit(id=roomy.supervisor.number(), by="a test"), roomy.now_ns)
+    for _ in range(20):
+        roomy.beat(NS_PER_S)
+    with pytest.raises(StateError):
+        roomy.supervisor.remove("h")
+    roomy.actors[-1].die(-9)
+    roomy.go()
+    roomy.supervisor.remove("h")
+
+
+def test_where_a_camera_is_is_told_and_handed_on(roomy):
+    number = roomy.ask(Relocate, camera="top", path="/dev/video8")
+    assert roomy.heard()[1:] == [Relocate(id=number, camera="top", path="/dev/video8")]
+    roomy.actor.die(1)
+    roomy.go(NS_PER_S)
+    assert roomy.heard()[0].order.cameras[0].path == "/dev/video8"
+
+
+def test_where_a_camera_is_is_not_forgotten_though_no_process_is_there(roomy):
+    roomy.actor.die(1)
+    roomy.go()
+    roomy.ask(Relocate, camera="top", path="")
+    roomy.go(NS_PER_S)
+    assert roomy.heard()[0].order.cameras[0].path == ""

@@ -303,3 +303,54 @@ def test_every_order_of_events_ends_with_the_stream_off_and_everybody_answered()
         seen.add(found)
         paths.extend((*path, event) for event in following)
     assert len(seen) > 100, f"{len(seen)} states are too few to prove anything"
+
+
+# -- a camera that is somewhere else, or nowhere --------------------------------------------------------------------
+
+
+def gone(stage):
+    """It is pulled out while it streams, and its stream breaks."""
+    stage.up()
+    stage.camera.unplug()
+    stage.unit.relocate("")
+    stage.unit.on_readable(1)
+    stage.finish()
+
+
+def test_a_camera_that_is_nowhere_lets_go_of_its_node_and_waits(stage):
+    gone(stage)
+    stage.unit.check(stage.clock.now_ns())
+    stage.finish()
+    assert stage.unit.word.phase is Phase.FAULT
+    assert stage.unit.session is None
+    assert stage.unit.cause.code == "device_gone"
+    assert stage.unit.next_ns is None
+
+
+def test_a_camera_that_is_somewhere_is_started_there_at_once(stage):
+    gone(stage)
+    stage.unit.check(stage.clock.now_ns())
+    stage.finish()
+    stage.camera.plug()
+    stage.unit.relocate(stage.camera.path)
+    stage.finish()
+    assert stage.unit.armed
+    assert stage.unit.cause is None
+
+
+def test_a_camera_that_was_never_there_says_so(stage):
+    stage.unit.relocate("")
+    stage.up()
+    assert (stage.unit.word.phase, stage.unit.cause.code) == (Phase.FAULT, "camera_absent")
+    stage.unit.relocate(stage.camera.path)
+    stage.finish()
+    assert stage.unit.armed
+
+
+def test_a_camera_that_is_not_wanted_is_not_started_where_it_appears(stage):
+    stage.unit.relocate("")
+    stage.up()
+    stage.cancel()
+    stage.unit.relocate(stage.camera.path)
+    stage.finish()
+    assert not stage.streams

@@ -12,16 +12,16 @@ from PIL import Image
 
 from agent.capture import tick_log
 from agent.capture.board import Board, Of
+from agent.capture.group_watch import Accounts, GroupWatch, lateness_facts, merged
 from agent.capture.messages import CameraReport
 from agent.capture.order import CameraOrder, GroupOrder
+from agent.capture.relayed import exit_code_of, relayed
 from agent.capture.state_word import Phase
 from agent.capture.tick_log import End, TickRecord
 from agent.cli.plan_live import refused_text, skipped_text
 from agent.cli.plan_plot import PlotData, check_plot_path, write_plot
 from agent.cli.plan_summary import account_facts, stop_text, sums_match, sums_text
 from agent.cli.plan_ticks import LatenessSeries, TickFile, parse_sample
-from agent.cli.plan_watch import Accounts, GroupWatch, lateness_facts, merged
-from agent.cli.relayed import exit_code_of, relayed
 from agent.errors import AgentError, InputError, QuantityError, StorageError
 from agent.schedule.account import COUNTERS, FIRED, LATE_MAX_NS, PLAN_WORDS, STATE, TICKS, Account, State
 from agent.schedule.histogram import Histogram

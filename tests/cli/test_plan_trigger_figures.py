@@ -7,6 +7,7 @@ from rich.console import Console
 
 from agent.capture import pulse_log
 from agent.capture.board import Board, Head, Of
+from agent.capture.group_watch import GroupWatch
 from agent.capture.messages import CameraReport, CancelReport, EmergencyStopped
 from agent.capture.order import CameraOrder, GroupOrder
 from agent.capture.trigger_mode import TriggerWish
@@ -14,7 +15,6 @@ from agent.capture.trigger_order import CameraTrigger, StopOrder, TriggerKind, T
 from agent.cli.plan_ledger import LedgerFile
 from agent.cli.plan_trigger_tables import group_texts, pressed_facts, pressed_text, residual_text, trigger_table
 from agent.cli.plan_trigger_watch import pulses_of
-from agent.cli.plan_watch import GroupWatch
 from agent.schedule.ring import Ring
 from agent.trigger.budget import Budget
 from agent.trigger.lines import InputOrder, LineRef

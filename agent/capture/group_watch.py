@@ -1,4 +1,4 @@
-"""What the shared pages of the capture processes tell while plans run, without asking anybody."""
+"""What the shared page of a capture process tells, without asking anybody."""
 
 from __future__ import annotations
 
