@@ -13,6 +13,7 @@ import pytest
 
 import agent
 from agent.cli.main import main
+from agent.config.service_file import ServiceFile, load_service_file
 
 ROOT = Path(__file__).parent.parent
 UNITS = ROOT / "systemd"
@@ -124,6 +125,10 @@ def test_another_prefix_is_written_into_units_and_rules(tmp_path, place):
     assert (
         tmp_path / "opt/camera/bin/camera-agent"
     ).resolve() == tmp_path / "opt/camera/lib/camera-agent/bin/camera-agent"
+
+
+def test_the_configuration_that_is_installed_is_a_good_one_that_asks_for_nothing(place):
+    assert load_service_file(place / "root" / CONFIGURATION) == ServiceFile()
 
 
 def test_installing_again_keeps_a_configuration_and_uninstalling_leaves_only_that(tmp_path, place):
@@ -268,7 +273,7 @@ def test_units_are_understood(tmp_path):
 
 def test_service_and_socket_agree():
     service, socket = dict(settings("camera-agent.service")), dict(settings("camera-agent.socket"))
-    assert f"--socket {socket['ListenStream']} " in f"{service['ExecStart']} "
+    assert socket["ListenStream"] == str(ServiceFile().socket.path), "the usual one of the configuration"
     assert socket["ListenStream"] == f"/run/{service['RuntimeDirectory']}/control.sock"
     assert service["RuntimeDirectoryPreserve"] == "yes", "the folder of an open socket"
     assert socket["SocketMode"] == "0660"

@@ -56,12 +56,10 @@ def safe(doors: Doors, /, *, file: Path, simulate: bool, as_json: bool) -> None:
 
 
 def _orders(file: Path) -> tuple[GroupOrder, ...]:
-    """The groups of the file, their cameras wherever they are. Raises ConfigError."""
-    import time
+    """The groups of the file and of its folder, their cameras wherever they are. Raises ConfigError."""
+    from agent.config.service_file import load_service_file
 
-    from agent.config.plan_file import load_plan_file
-
-    return load_plan_file(file, now_ns=time.monotonic_ns(), realtime_now_ns=time.time_ns()).groups
+    return tuple(load_service_file(file).groups.values())
 
 
 def _as_dict(name: str, errors: list[AgentError]) -> dict[str, object]:

@@ -32,7 +32,7 @@ def test_a_line_that_was_left_at_another_level_is_driven_to_its_safe_one(bench, 
     bench.levels.clear()
     result = bench.call("safe", written(tmp_path, safe))
     assert (result.code, result.out, result.err) == (0, "line-1: safe\n", "")
-    assert bench.levels[-1] is high
+    assert bench.levels[0] is high, "let go of, a simulated line follows what pulls it"
     assert bench.is_free()
 
 
