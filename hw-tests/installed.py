@@ -23,7 +23,7 @@ SOCKET = Path("/run/camera-agent/control.sock")
 SERVICE, DOOR = "camera-agent.service", "camera-agent.socket"
 LIMIT_S = 120
 """For anything that comes in its own time: under software emulation imports alone take many seconds."""
-_BUILD_LIMIT_S = 280
+_BUILD_LIMIT_S = 800
 Found = TypeVar("Found")
 
 

@@ -23,7 +23,7 @@ from installed import (
     show,
 )
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 PROGRAM = "/usr/lib/camera-agent/bin/camera-agent"
 UNITS = Path("/usr/lib/systemd/system")
