@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 from agent.capture import messages as m
 from agent.capture.cancelling import Cancelling
 from agent.capture.channel import Channel, Received
+from agent.capture.control_jobs import controls_of, set_by_name
 from agent.capture.emergency import EmergencyStop, Pressed
 from agent.capture.order import PlanOrder
 from agent.capture.plans import CameraUnknown, Plans
 from agent.capture.quotas import Quotas
+from agent.capture.session import Session
 from agent.capture.unit import CameraUnit
 from agent.clock import ReadClock
 from agent.errors import AgentError
@@ -92,8 +94,8 @@ class Commands:
                 self._answer(message, self._plans.add(message.orders))
             case m.StartCamera():
                 self._start(message)
-            case m.Expose():
-                self._expose(message)
+            case m.Expose() | m.ReadControls() | m.SetControls():
+                self._consult(message)
             case m.SetPeriod():
                 self._plans.set_period(message.plan, message.period_ns)
                 self._answer(message, None)
@@ -174,6 +176,20 @@ class Commands:
 
         self._unit(message.camera).expose(message.exposure_ns, message.gain, then)
 
+    def _consult(self, message: m.Expose | m.ReadControls | m.SetControls) -> None:
+        """What its camera's slow thread has to do."""
+        if isinstance(message, m.Expose):
+            self._expose(message)
+            return
+
+        def job(session: Session) -> Any:
+            return controls_of(session) if isinstance(message, m.ReadControls) else set_by_name(session, message.values)
+
+        def then(outcome: Any) -> None:
+            self._answer_or_refuse(message, outcome.result, outcome.error)
+
+        self._unit(message.camera).consult(job, then)
+
     def _answer_or_refuse(self, message: m.Command, facts: Any, error: AgentError | None) -> None:
         if error is None:
             self._answer(message, facts)
@@ -200,7 +216,7 @@ def _wanted(message: Any) -> set[_Target]:
     match message:
         case m.AddPlans():
             return {target for order in message.orders for target in _targets(order)}
-        case m.StartCamera() | m.Expose():
+        case m.StartCamera() | m.Expose() | m.SetControls():
             return {("camera", message.camera)}
         case _:
             return set()

@@ -7,6 +7,7 @@ is decoded, then a pickle. Both ends are ours, parent and child (docs/decisions/
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,6 +110,21 @@ class Expose(Command):
     camera: str
     exposure_ns: int
     gain: GainRequest | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadControls(Command):
+    """Read a camera's controls, streaming or not: see `agent.capture.control_jobs.controls_of`."""
+
+    camera: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetControls(Command):
+    """Set several controls of a camera as one, by name; answered with what was read back."""
+
+    camera: str
+    values: Mapping[str, int | bool | str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

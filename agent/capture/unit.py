@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from agent.capture.board import Of
 from agent.capture.bring_up import BringUp, Brought
@@ -173,23 +173,32 @@ class CameraUnit(Serving):
 
     def expose(self, exposure_ns: int, gain: GainRequest | None, then: Callable[[Outcome], None]) -> None:
         """Set the exposure in the slow thread; `then` gets its report or its error. Raises StateError."""
+        asked = self.session
+
+        def done(outcome: Outcome) -> None:
+            if outcome.error is None and asked is not None:
+                self._bring_up.exposed(exposure_ns, gain)
+                if asked is self.session:
+                    asked.locked(outcome.result)
+            then(outcome)
+
+        self.consult(lambda session: session.lock(exposure_ns, gain), done)
+
+    def consult(self, job: Callable[[Session], Any], then: Callable[[Outcome], None]) -> None:
+        """Have the slow thread talk to the open camera; `then` gets what came of it. Raises StateError."""
         session = self.session
         if session is None or self._bring_up.busy or not self.word.allows(Step.WORK):
             raise self._cannot_expose()
         self.word.step(Step.WORK)
 
         def done(outcome: Outcome) -> None:
-            if outcome.error is None:
-                self._bring_up.exposed(exposure_ns, gain)
-                if session is self.session:
-                    session.locked(outcome.result)
             then(outcome)
             self._rest(Step.SET)
             if self.word.cancel_pending and self.word.phase is not Phase.STOPPING:
                 self._stop_now()
             self._resume()
 
-        self._bring_up.submit(lambda: session.lock(exposure_ns, gain), done)
+        self._bring_up.submit(lambda: job(session), done)
 
     def trigger(self, then: Callable[[Written | AgentError], None]) -> None:
         """Tell the camera's software trigger in the slow thread, beside which nothing else may run there."""

@@ -23,6 +23,7 @@ _VERBS = {
     "capture": "Take pictures with a proven exposure and exact timestamps.",
     "plan": "Carry out plans: frames on time, every tick accounted for.",
     "trigger": "Lines: list, fire, watch, and test that each pulse brings one frame.",
+    "config": "Check, show and compare the configuration of the service.",
     "demo": "See it work without a camera: two simulated ones, photos, figures.",
 }
 _EPILOG = """\b

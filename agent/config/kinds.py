@@ -132,10 +132,6 @@ def _absolute(text: str) -> str:
     return text
 
 
-def _absolute_or_none(text: str) -> str:
-    return text if text == "none" else _absolute(text)
-
-
 NAME: Kind[str] = Kind("a name", "line-1", _name, schema=patterns.NAME)
 TEXT: Kind[str] = Kind("text", "50 Hz", _printable, longest=4096, schema=patterns.TEXT)
 BOOLEAN: Kind[bool] = Kind("true or false", "true", _boolean, quotes=False, schema=patterns.BOOLEAN)
@@ -148,13 +144,6 @@ DEVICE: Kind[str] = Kind("a device", "/dev/video0", _device, longest=4096, schem
 USB_ID: Kind[str] = Kind("a USB id", "046d", usb_id, schema=patterns.USB_ID)
 PATH: Kind[str] = Kind("a folder", "photos", _printable, longest=4096, schema=patterns.PATH)
 ABSOLUTE: Kind[str] = Kind("a whole path", "/srv/photos", _absolute, longest=4096, schema=patterns.ABSOLUTE)
-KEPT_IN: Kind[str] = Kind(
-    "a whole path, or none",
-    "/srv/photos",
-    _absolute_or_none,
-    longest=4096,
-    schema=patterns.either(patterns.ABSOLUTE, patterns.words(("none",))),
-)
 PIXEL_FORMAT: Kind[str] = Kind("a pixel format", "YUYV", _pixel_format, schema=patterns.PIXEL_FORMAT)
 SIZE_PX: Kind[tuple[int, int]] = Kind("a frame size", "640x480", parse_size_px, schema=patterns.SIZE_PX)
 SIZE_BYTES: Kind[int] = Kind("a size", "4MiB", _above_zero(parse_size_bytes), schema=patterns.SIZE_BYTES)

@@ -39,11 +39,13 @@ class Setting:
     """What a file is read for. `keeps`: there is a folder for what plans store.
 
     `complete`: nothing can be added later, so what names no camera and no client of this file is a mistake.
+    `least_burst`: of stored frames, for which every camera has buffers, whatever its plans are.
     """
 
     times: Times
     keeps: bool
     complete: bool
+    least_burst: int = 0
 
 
 def read_orders(table: Table, setting: Setting) -> Orders:
@@ -64,7 +66,7 @@ def read_orders(table: Table, setting: Setting) -> Orders:
     modes = () if modes_at is None else read_trigger_modes(modes_at)
     cameras = fit(cameras, groups, entries, modes_at, modes)
     plans = _by_group(cameras, expand(entries))
-    cameras = {name: _with_room(camera, entries) for name, camera in cameras.items()}
+    cameras = {name: _with_room(camera, entries, setting.least_burst) for name, camera in cameras.items()}
     orders = (
         GroupOrder(
             name=group,
@@ -97,7 +99,7 @@ def _groups(table: Table, cameras: Mapping[str, Camera], names: frozenset[str] |
     return read_groups(value, frozenset(camera.group for camera in cameras.values()) if known else None)
 
 
-def _with_room(camera: Camera, entries: Sequence[PlanEntry]) -> Camera:
+def _with_room(camera: Camera, entries: Sequence[PlanEntry], least_burst: int) -> Camera:
     """With enough buffers for the longest burst that is stored: its frames are all out before the first is back."""
     name = camera.order.name
     ours = [
@@ -105,7 +107,7 @@ def _with_room(camera: Camera, entries: Sequence[PlanEntry]) -> Camera:
         for entry in entries
         if entry.order.store and (entry.group == camera.group if entry.group else entry.order.plan.camera == name)
     ]
-    longest = max((entry.order.plan.burst for entry in ours), default=0)
+    longest = max((entry.order.plan.burst for entry in ours), default=least_burst)
     needed = longest + FLOOR
     if camera.buffers is None:
         count = min(max(camera.order.settings.buffer_count, needed + _SPARE_BUFFERS), _MOST_BUFFERS)

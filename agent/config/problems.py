@@ -11,6 +11,8 @@ from agent.errors import InputError
 _SHOWN = 100
 _SUGGESTIONS = 100
 _LONGEST_SUGGESTED = 64
+_LONGEST_PATH = 4096
+"""PATH_MAX of linux/limits.h."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class Problems:
     """Collects what is wrong with one file, or with several that are read as one. One owner, one thread."""
 
     def __init__(self, file: str) -> None:
-        self.file = shortened(file)
+        self.file = shortened(file, _LONGEST_PATH)
         self._collected = _Collected()
 
     def __len__(self) -> int:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent.capture.order import GroupOrder, PlanOrder
-from agent.config import kinds
 from agent.config.access import AccessWish, Address, SocketWish, read_access, read_metrics, read_socket
 from agent.config.document import MappingNode
 from agent.config.folder import USUAL_FILE, read_texts
@@ -22,8 +21,8 @@ from agent.config.written import Written, written
 from agent.discovery.match import Match
 from agent.schedule.quota import Limit
 
-USUAL_OUTPUT = Path("/var/lib/camera-agent/photos")
-"""StateDirectory= of the service."""
+USUAL_OUTPUT = Path("photos")
+"""As every relative one in the folder where the service keeps its state, /var/lib/camera-agent."""
 _LEAST_ROOM, _STEP, _SPARE = 1024, 4, 512
 _TIMES = Times(0, None)
 
@@ -35,7 +34,7 @@ class ServiceFile:
     `groups`: by name; a group's cameras stand in the order of their names, `run_id` and `sink` are for whoever runs
     it, and all are told all `limits`. `plans`: by name. `matches`: what each camera is looked for by, also those with
     a path, which is empty in `groups` for all others. `limits`: by bucket. `metrics` None: none are given out.
-    `files`: read, in this order. `document`: the files as one, as it is written there.
+    `texts`: of the files, in the order they were read. `document`: all of them as one, as it is written there.
     """
 
     groups: Mapping[str, GroupOrder] = field(default_factory=dict)
@@ -46,8 +45,13 @@ class ServiceFile:
     access: AccessWish = field(default_factory=AccessWish)
     socket: SocketWish = field(default_factory=SocketWish)
     metrics: Address | None = None
-    files: tuple[str, ...] = field(default=(), compare=False)
+    texts: tuple[Text, ...] = field(default=(), compare=False, repr=False)
     document: Mapping[str, Written] = field(default_factory=dict, compare=False)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of all files that were read."""
+        return tuple(text.name for text in self.texts)
 
     def group(self, name: str, paths: Mapping[str, str]) -> GroupOrder:
         """A group with today's paths of its cameras, by name; a camera that is not among them keeps its own."""
@@ -79,13 +83,14 @@ def read_service(texts: Sequence[Text], problems: Problems) -> ServiceFile | Non
     """The same with the problems of somebody's; what is returned is of no use when there are any."""
     root = join_files(texts, problems)
     read = Value(problems, root, "", root.line).table(read_table)
-    return None if read is None else replace(read, files=tuple(each.name for each in texts), document=_document(root))
+    return None if read is None else replace(read, texts=tuple(texts), document=_document(root))
 
 
 def read_table(table: Table) -> ServiceFile:
     """All keys of a service's file. What is wrong goes to the problems."""
-    pictures = read_pictures(table, USUAL_OUTPUT, kinds.KEPT_IN)
-    orders = read_orders(table, Setting(times=_TIMES, keeps=pictures.output is not None, complete=False))
+    pictures = read_pictures(table, USUAL_OUTPUT)
+    keeps = pictures.output is not None
+    orders = read_orders(table, Setting(times=_TIMES, keeps=keeps, complete=False, least_burst=1))
     return ServiceFile(
         groups={order.name: _canonical(order, len(orders.plans[order.name])) for order in orders.groups},
         plans=_plans(orders),

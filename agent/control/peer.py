@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import pwd
+import select
 import socket
 import struct
 from collections.abc import Callable, Sequence
@@ -61,3 +62,12 @@ def user_name(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
+
+
+def hung_up(connection: socket.socket | None) -> bool:
+    """Whether the other end closed its socket altogether: POLLHUP, where half-closing is POLLRDHUP only (poll(2))."""
+    if connection is None or connection.fileno() < 0:
+        return True
+    poll = select.poll()
+    poll.register(connection.fileno(), 0)
+    return any(events & (select.POLLHUP | select.POLLERR) for _, events in poll.poll(0))

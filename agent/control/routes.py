@@ -111,7 +111,7 @@ async def _change_plan(agent: Agent, call: Call) -> Any:
 
 
 def _held_stream(call: Call, answer: Any) -> Hold | None:
-    return ("camera", call.name) if call.body.get("hold") and not answer["was_on"] else None
+    return ("camera", call.name) if call.body.get("hold") and not answer.get("was_on") else None
 
 
 def _held_plans(call: Call, _answer: Any) -> Hold | None:

@@ -1,0 +1,1 @@
+"""The agent as a service: configuration, cameras that come and go, capture processes, systemd, on one event loop."""

@@ -1,0 +1,243 @@
+"""The capture processes there should be, by the configuration and the cameras that are there, and those there are."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from agent.capture import messages as m
+from agent.capture.channel import ChannelFull
+from agent.capture.group import Group
+from agent.capture.order import GroupOrder
+from agent.capture.process_messages import ProcessEnded, ProcessStarted
+from agent.capture.supervisor import Told
+from agent.clock import Clock, ReadClock, monotonic_ns
+from agent.config.service_file import ServiceFile
+from agent.control.facade import Document
+from agent.discovery.camera import Camera
+from agent.errors import AgentError
+from agent.service.configuration import names_of, started
+from agent.service.located import NOWHERE, Key, Located, locate
+from agent.service.plan_book import KnownPlan, PlanBook, Standing
+from agent.service.processes import Processes, facts
+
+_RUN_BITS = 64
+_AT_ONCE = 256
+"""Plans in one command: its packet is bounded."""
+
+Tell = Callable[[str, Document], None]
+"""Takes a kind of event, and what there is to say."""
+
+
+class Fleet:
+    """Starts a group when one of its cameras is there, tells it where they are, and ends it when nobody wants it.
+
+    A group whose cameras have gone keeps its process and its plans: its cameras are in fault until they are back.
+    `seen`: cameras that were there since they were configured. `ready`: groups whose cameras are as far as they come.
+    `troubles`: why a group could not be started. One owner, in its event loop; `settle` before it is let go.
+    """
+
+    def __init__(
+        self,
+        file: ServiceFile,
+        state: Path,
+        processes: Processes,
+        book: PlanBook,
+        tell: Tell,
+        *,
+        now_ns: ReadClock = monotonic_ns,
+        realtime_now_ns: ReadClock = Clock.REALTIME.read_ns,
+    ) -> None:
+        """`state`: the folder that the file's relative ones are below."""
+        self.file = file
+        self.located: Located = NOWHERE
+        self.seen: set[str] = set()
+        self.ready: set[str] = set()
+        self.troubles: dict[str, AgentError] = {}
+        self._state, self._processes, self._book, self._tell = state, processes, book, tell
+        self._now_ns, self._realtime_now_ns = now_ns, realtime_now_ns
+        self._present: Sequence[Camera] = ()
+        self._told: dict[str, Key | None] = {}
+        self._anew: set[str] = set()
+        self._places: dict[str, Key | None] = {}
+        self._ending: dict[str, asyncio.Task[None]] = {}
+        self._handing: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    @property
+    def groups(self) -> dict[str, Group]:
+        """Those that have a process, or had one, and are not being ended."""
+        return {name: group for name, group in self._processes.supervisor.groups.items() if name not in self._ending}
+
+    def see(self, present: Sequence[Camera]) -> None:
+        """These cameras are there now."""
+        self._present = present
+        self._look()
+        self.reconcile()
+
+    def adopt(self, file: ServiceFile, anew: Iterable[str]) -> None:
+        """From now on this is what is wanted; processes of `anew` end first, and begin again. Plans are others' work."""
+        self.file = file
+        self._anew |= set(anew) & self.groups.keys()
+        self.seen &= file.matches.keys()
+        self.troubles.clear()
+        self._look()
+        self.reconcile()
+
+    def reconcile(self) -> None:
+        """Begin what makes what there is what there should be."""
+        if self._closed:
+            return
+        for name in self.groups:
+            if name not in self.file.groups:
+                self._end(name, "it is not in the configuration any more")
+            elif name in self._anew:
+                self._end(name, "its configuration was changed")
+        for name, order in self.file.groups.items():
+            if name in self._ending:
+                continue  # its end begins it anew
+            group = self._processes.supervisor.groups.get(name)
+            if group is None:
+                self._start(order)
+            else:
+                self._relocate(group)
+
+    def hear(self, told: Told) -> None:
+        """What a process tells that matters here."""
+        match told.message:
+            case m.Ready():
+                self.ready.add(told.group)
+                self.hand_over(told.group)
+            case ProcessStarted() | ProcessEnded():
+                self.ready.discard(told.group)
+            case _:
+                pass
+
+    def hand_over(self, group: str) -> None:
+        """Give a group's process the plans that wait for it, if it is ready for them."""
+        waiting = self._book.waiting(group)
+        if group not in self.ready or group not in self.groups or not waiting:
+            return
+        for plan in waiting:
+            plan.asked = True
+        task = asyncio.get_running_loop().create_task(self._hand(group, waiting))
+        self._handing.add(task)
+        task.add_done_callback(self._handing.discard)
+
+    async def give(self, group: str, plans: Sequence[KnownPlan]) -> None:
+        """Give a process plans, all or none. Raises what it refuses them for."""
+        now_ns, realtime_now_ns = self._now_ns(), self._realtime_now_ns()
+        for plan in plans:
+            plan.given = plan.wish.begun(now_ns, realtime_now_ns)
+            plan.asked = True
+            if plan.given is None:
+                self._book.end(plan, Standing.FINISHED, "all of its dates are past")
+        orders = tuple(plan.given for plan in plans if plan.given is not None)
+        try:
+            command = m.AddPlans(id=self._processes.number(), orders=orders)
+            slots = await facts(self._processes.ask(group, command)) if orders else {}
+        finally:
+            for plan in plans:
+                plan.asked = False
+        self._book.taken(plans, slots)
+
+    async def handed(self) -> None:
+        """Wait until all plans that were on their way have arrived, or were refused."""
+        while self._handing:
+            await asyncio.wait(tuple(self._handing))
+
+    async def ended(self) -> None:
+        """Wait until all groups that were to end have."""
+        while self._ending:
+            await asyncio.wait(tuple(self._ending.values()))
+
+    async def settle(self) -> None:
+        """Begin nothing more; whatever waits for a process is given up."""
+        self._closed = True
+        tasks = [*self._ending.values(), *self._handing]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        before, self.located = self.located, locate(self.file.matches, self._present, self.located)
+        self.seen |= self.located.cameras.keys()
+        for name in self.file.matches:
+            was, now = before.key(name), self.located.key(name)
+            if now is not None and now != was:
+                told = {"camera": name, "state": "present", "device": self.located.path(name), "cause": "", "hint": ""}
+                self._tell("camera.appeared", told)
+            elif now is None and (was is not None or name not in self._told):
+                self._tell_missing(name)
+            self._told[name] = now
+
+    def _tell_missing(self, name: str) -> None:
+        error = self.located.problems[name]
+        state = "gone" if name in self.seen else "absent"
+        told = {"camera": name, "state": state, "device": None, "cause": error.message, "hint": error.hint}
+        self._tell("camera.changed", {**told, "code": error.code})
+
+    def _start(self, order: GroupOrder) -> None:
+        cameras = names_of(order)
+        elsewhere = {name for group in self._processes.supervisor.groups.values() for name in names_of(group.order)}
+        if not any(name in self.located.cameras for name in cameras) or elsewhere & set(cameras):
+            return
+        paths = {name: self.located.path(name) for name in cameras}
+        try:
+            run_id = secrets.randbits(_RUN_BITS)
+            self._processes.add(started(self.file, order.name, paths, state=self._state, run_id=run_id))
+        except AgentError as error:
+            self.troubles[order.name] = error
+            self._tell("group.failed", {"group": order.name, **error.as_dict()})
+            return
+        self._places |= {name: self.located.key(name) for name in cameras}
+
+    def _relocate(self, group: Group) -> None:
+        for camera in names_of(group.order):
+            key = self.located.key(camera)
+            if self._places.get(camera) == key:
+                continue
+            command = m.Relocate(id=self._processes.number(), camera=camera, path=self.located.path(camera))
+            try:
+                self._processes.ask(group.name, command)
+            except ChannelFull:
+                continue  # it reads nothing: it is killed soon, and the next look tells its successor
+            self._places[camera] = key
+
+    def _end(self, name: str, why: str) -> None:
+        self.ready.discard(name)
+        self._anew.discard(name)
+        self._book.back(name)
+        self._ending[name] = asyncio.get_running_loop().create_task(self._ended(name, why))
+
+    async def _ended(self, name: str, why: str) -> None:
+        try:
+            await self._processes.end(name, f"the agent, because {why}")
+        finally:
+            del self._ending[name]
+        self.reconcile()
+
+    async def _hand(self, group: str, plans: Sequence[KnownPlan]) -> None:
+        for first in range(0, len(plans), _AT_ONCE):
+            some = [plan for plan in plans[first : first + _AT_ONCE] if not plan.over]
+            try:
+                await self.give(group, some)
+            except AgentError:
+                await self._hand_each(group, some)
+
+    async def _hand_each(self, group: str, plans: Sequence[KnownPlan]) -> None:
+        """One of them is refused: the others need not suffer for it."""
+        for plan in plans:
+            if plan.over or group not in self.ready:
+                continue
+            try:
+                await self.give(group, [plan])
+            except AgentError as error:
+                if error.code in ("process_died", "process_down"):
+                    return  # the next process gets them
+                self._book.end(plan, Standing.REFUSED, error.message)
+                self._tell("plan.refused", {"plan": plan.wish.name, "group": group, **error.as_dict()})

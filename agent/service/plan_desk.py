@@ -1,0 +1,120 @@
+"""Plans: asked for, looked at, changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from agent.capture import messages as m
+from agent.config import kinds
+from agent.config.more_plans import read_more_plans
+from agent.config.planned import Planned
+from agent.control.facade import Document
+from agent.errors import AgentError, InputError
+from agent.service.documents import plan_document
+from agent.service.parts import Parts
+from agent.service.plan_book import KnownPlan, Standing
+from agent.service.processes import facts
+
+
+class PlanDesk:
+    """Adds and changes plans; ending them is `Cancelling`'s."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def add(self, document: Mapping[str, Any], by: str, client: str) -> list[Document]:
+        """Start plans, all or none; those whose cameras are not there wait. Raises ConfigError, NameTaken, refusals."""
+        parts = self._parts
+        if not document:
+            raise InputError("no plan is asked for", hint="send a name with its keys, as under plans: in a plan file")
+        asked = read_more_plans(parts.fleet.file, document).values()
+        known = parts.book.add([_owned(planned, client) for planned in asked], by=by)
+        try:
+            await self._give(known)
+        except BaseException:
+            self._withdraw(known, by)
+            raise
+        return [plan_document(parts, plan) for plan in known]
+
+    async def change(
+        self, name: str, by: str, every_ns: int | None, priority: int | None, quota: str | None
+    ) -> Document:
+        """Change what is not None, all or nothing. Raises NotFound, and what its process refuses it for."""
+        del by  # its journal entry is written by who was asked
+        parts, plan = self._parts, self._parts.book.find(name)
+        if plan.over:
+            raise InputError(f"plan {name} is {plan.standing.value}", hint="start it anew", plan=name)
+        changes: dict[str, Any] = {}
+        if every_ns is not None:
+            changes["period_ns"] = every_ns
+        if priority is not None:
+            changes["priority"] = priority
+        if quota is not None:
+            changes["quota"] = kinds.LIMIT.parse(quota)
+        await self.apply(plan, changes)
+        return plan_document(parts, plan)
+
+    async def apply(self, plan: KnownPlan, changes: Mapping[str, Any]) -> None:
+        """Tell its process, if it has the plan; what was changed already is undone where one is refused."""
+        before = {
+            "period_ns": plan.order.plan.period_ns,
+            "priority": plan.order.plan.priority,
+            "quota": plan.order.quota,
+        }
+        name, done = plan.wish.name, []
+        try:
+            for key, value in changes.items():
+                if plan.standing is Standing.RUNNING:
+                    await self._tell(plan, key, value)
+                done.append(key)
+        except AgentError:
+            for key in done:
+                await self._tell(plan, key, before[key])
+            raise
+        self._parts.book.changed(name, **changes)
+
+    async def _tell(self, plan: KnownPlan, key: str, value: Any) -> None:
+        name, number = plan.wish.name, self._parts.processes.number()
+        command: m.Command
+        match key:
+            case "period_ns":
+                command = m.SetPeriod(id=number, plan=name, period_ns=value)
+            case "priority":
+                command = m.SetPriority(id=number, plan=name, priority=value)
+            case _:
+                command = m.SetQuota(id=number, bucket=f"plan/{name}", limit=value)
+        await facts(self._parts.processes.ask(plan.wish.group, command))
+
+    async def _give(self, known: Sequence[KnownPlan]) -> None:
+        """To each group that is ready its own; the others wait."""
+        fleet = self._parts.fleet
+        by_group: dict[str, list[KnownPlan]] = {}
+        for plan in known:
+            by_group.setdefault(plan.wish.group, []).append(plan)
+        ready = {group: plans for group, plans in by_group.items() if group in fleet.ready and group in fleet.groups}
+        outcomes = await asyncio.gather(
+            *(fleet.give(group, plans) for group, plans in ready.items()), return_exceptions=True
+        )
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    def _withdraw(self, known: Sequence[KnownPlan], by: str) -> None:
+        """One group refused: those that others took are taken back."""
+        parts = self._parts
+        for plan in known:
+            if plan.standing is Standing.RUNNING and plan.wish.group in parts.processes.supervisor.groups:
+                number = parts.processes.number()
+                parts.processes.ask(plan.wish.group, m.Cancel(id=number, kind="plan", name=plan.wish.name, by=by))
+        parts.book.remove(known)
+
+
+def _owned(planned: Planned, client: str) -> Planned:
+    """Whatever it says itself, it is whoever's asked for it."""
+    if not client:
+        return planned
+    order = planned.order
+    return replace(planned, order=replace(order, plan=replace(order.plan, client=client)))
