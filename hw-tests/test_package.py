@@ -5,6 +5,7 @@ import json
 import os
 import pwd
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -37,18 +38,24 @@ NOT_OURS = (
 """Where dpkg, systemd and the tools for users keep their own accounts."""
 
 
+@dataclass(frozen=True)
+class Installation:
+    """`before`: every file there was when it was not installed yet."""
+
+    package: Path
+    before: frozenset[str]
+
+
 @pytest.fixture(scope="module")
-def package(pytestconfig):
+def installed(pytestconfig):
+    """Once for all; the last test takes it away."""
     if not pytestconfig.getoption("--rig") or not Path("/tree/wheels").is_dir():
         pytest.skip("no virtual rig: to run this, `make rig`")
-    return made_package()
-
-
-@pytest.fixture
-def installed(package, uvc_camera):
+    package = made_package()
+    before = frozenset(files())
     install(package)
     try:
-        yield package
+        yield Installation(package, before)
     finally:
         DROP_IN.unlink(missing_ok=True)
         purge()
@@ -91,7 +98,7 @@ def test_user_groups_folders_and_nodes(installed, uvc_camera):
 
 def test_it_is_installed_again_over_itself_and_keeps_the_configuration(installed):
     CONFIGURATION.write_text(CONFIGURATION.read_text() + "# mine\n")
-    install(installed)
+    install(installed.package)
     assert CONFIGURATION.read_text().endswith("# mine\n")
     shell("/var/lib/dpkg/info/camera-agent.postinst", "configure")
     shell("/var/lib/dpkg/info/camera-agent.postinst", "configure")
@@ -140,9 +147,9 @@ def test_a_camera_class_unknown_at_the_start_is_allowed_by_its_number(installed)
     assert "char-81 rw" in shell("systemctl", "show", "--property=DeviceAllow", SERVICE)
 
 
-def test_removed_it_keeps_configuration_and_pictures_and_purged_it_leaves_nothing(package, uvc_camera):
-    before = files()
-    install(package)
+def test_removed_it_keeps_configuration_and_pictures_and_purged_it_leaves_nothing(installed, uvc_camera):
+    DROP_IN.unlink(missing_ok=True)
+    shell("systemctl", "daemon-reload")
     (STATE / "picture.jpg").write_text("x")
     (CONFIGURATION.parent / "config.d" / "more.yaml").write_text("")
     shell("systemctl", "enable", SERVICE)
@@ -151,7 +158,7 @@ def test_removed_it_keeps_configuration_and_pictures_and_purged_it_leaves_nothin
     assert (STATE / "picture.jpg").exists()
     assert not Path(PROGRAM).exists()
     purge()
-    assert files() - before == set()
+    assert files() - installed.before == set()
     for database, key in (("passwd", "camera-agent"), ("group", "camera-agent")):
         assert attempt("getent", database, key).returncode != 0
     assert "camera-agent" not in grp.getgrnam("video").gr_mem
