@@ -76,6 +76,9 @@ class Commands:
                 # a fact, not a wish: no cancel overtakes it
                 self._unit(message.camera).relocate(message.path)
                 self._answer(message, None)
+            case m.SetLimits():
+                self._plans.set_limits(message.places)
+                self._answer(message, None)
             case _:
                 self._check_time(message)
                 self._refuse_overtaken(number, message)

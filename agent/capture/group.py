@@ -15,7 +15,7 @@ from agent.capture.escalation import Said
 from agent.capture.final_answers import Asked
 from agent.capture.handover import Handover
 from agent.capture.life import Life, Pages, Ways
-from agent.capture.messages import Command, Done, Progress, Quit, Refused, Relocate
+from agent.capture.messages import Command, Done, Progress, Quit, Refused, Relocate, SetLimits
 from agent.capture.order import GroupOrder
 from agent.capture.process_messages import Failed, ProcessEnded, ProcessHangs, ProcessStarted
 from agent.capture.quota_page import QuotaPage
@@ -75,6 +75,11 @@ class Group:
         """The process that is there now."""
         return None if self._life is None else self._life.pid
 
+    @property
+    def killed(self) -> bool:
+        """SIGKILL was sent to the process that is there now."""
+        return self._life is not None and self._life.killed
+
     def fds(self) -> Mapping[int, int]:
         """As those of a Life."""
         return {} if self._life is None else self._life.fds()
@@ -90,8 +95,8 @@ class Group:
     def ask(self, command: Command, now_ns: int) -> None:
         """Pass a command on; the answer comes out of `handle`. Raises ChannelFull: then it was not asked."""
         asked, life = Asked(command, now_ns), self._life
-        if isinstance(command, Relocate):
-            self._handover.relocated(command)  # it stays true whether a process could be told or not
+        if isinstance(command, Relocate | SetLimits):
+            self._handover.given(command)  # it stays true whether a process could be told or not
         if life is None:
             self._answer_without(asked, now_ns)
         elif life.hangs:

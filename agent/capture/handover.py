@@ -19,6 +19,7 @@ from agent.capture.messages import (
     PlansEnded,
     Quit,
     Relocate,
+    SetLimits,
     SetPeriod,
     SetPriority,
     SetQuota,
@@ -93,8 +94,11 @@ class Handover:
             case _:
                 pass
 
-    def relocated(self, command: Relocate) -> None:
-        """The next process looks for the camera there; also where no process could be told."""
+    def given(self, command: Relocate | SetLimits) -> None:
+        """What the next process is told too: where a camera is, which limits there are."""
+        if isinstance(command, SetLimits):
+            self._quota_places = command.places
+            return
         cameras = (
             replace(camera, path=command.path) if camera.name == command.camera else camera
             for camera in self.order.cameras

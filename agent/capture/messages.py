@@ -104,6 +104,13 @@ class SetQuota(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetLimits(Command):
+    """These named limits there are from now on, each with its bucket in the page of quotas; others limit nothing."""
+
+    places: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Expose(Command):
     """Change a camera's exposure, and its gain unless None, streaming or not."""
 

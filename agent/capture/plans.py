@@ -57,7 +57,7 @@ class _Target(NamedTuple):
 
     taker: Taker
     toll: Toll
-    stores: bool
+    order: PlanOrder
 
 
 class Plans:
@@ -105,7 +105,7 @@ class Plans:
                 return
         if self.scheduler.fired(tick, now_ns):
             self._count_late(now_ns - tick.due_ns)
-            taker.want(tick, target.stores)
+            taker.want(tick, target.order.store)
 
     def on_edge(self, at_ns: int) -> None:
         """An edge of the group's input, at `at_ns` by the kernel's clock: plans that start on edges have a tick."""
@@ -240,9 +240,16 @@ class Plans:
                 allowed=list(self._units),
             )
 
+    def set_limits(self, places: Mapping[str, int]) -> None:
+        """Other named limits than before, for all plans at once."""
+        self._quotas.name(places)
+        for slot, target in enumerate(self._targets):
+            if target is not None:
+                self._targets[slot] = target._replace(toll=self._quotas.same_toll(target.order, slot))
+
     def _aim(self, order: PlanOrder, run: Run, toll: Toll) -> None:
         plan = order.plan
-        self._targets[run.slot] = _Target(self._make_taker(plan), toll, order.store)
+        self._targets[run.slot] = _Target(self._make_taker(plan), toll, order)
         self._scopes[run.slot] = run, Scope(f"plan {plan.name}", self._cameras.get(plan.camera, self._group))
         if plan.on_edge is not None:
             self._edges[run] = EdgeGate(plan.on_edge)

@@ -62,16 +62,24 @@ class QuotaPage:
 
     def add(self, order: GroupOrder, now_ns: int) -> None:
         """Room for a group's plans, and its named limits, full where they are new. Raises QuotaError: then neither."""
-        new = [name for name in order.quotas if name not in self.places]
-        for name in new:
-            check_limit(order.quotas[name], name)
-        if len(self.places) + len(new) > self._most_names:
-            raise _full("limits", self._most_names, order.name)
+        new = self._checked(order.quotas)
         self.bases[order.name] = self._take(order)
         self._sizes[order.name] = order.plan_capacity
-        for name in new:
-            place = self.places[name] = len(self.places)
-            self._buckets.define(place, order.quotas[name], now_ns)
+        self._define(new, now_ns)
+
+    def name(self, limits: Mapping[str, Limit], now_ns: int) -> dict[str, int]:
+        """The places of limits; new ones are full, those that were there are changed without a jump.
+
+        Raises QuotaError: then nothing was changed.
+        """
+        for name, limit in limits.items():
+            check_limit(limit, name)
+        new = self._checked(limits)
+        for name, limit in limits.items():
+            if name not in new:
+                self._buckets.set_limit(self.places[name], limit, now_ns)
+        self._define(new, now_ns)
+        return {name: self.places[name] for name in limits}
 
     def remove(self, group: str) -> None:
         """A group has gone, and its process with it: its room is for others."""
@@ -94,13 +102,27 @@ class QuotaPage:
         """Let go of the page; idempotent."""
         self._resources.close()
 
+    def _checked(self, limits: Mapping[str, Limit]) -> dict[str, Limit]:
+        """Those that are new, if there is room for them."""
+        new = {name: limit for name, limit in limits.items() if name not in self.places}
+        for name, limit in new.items():
+            check_limit(limit, name)
+        if len(self.places) + len(new) > self._most_names:
+            raise _full("limits", self._most_names)
+        return new
+
+    def _define(self, new: Mapping[str, Limit], now_ns: int) -> None:
+        for name, limit in new.items():
+            place = self.places[name] = len(self.places)
+            self._buckets.define(place, limit, now_ns)
+
     def _take(self, order: GroupOrder) -> int:
         wanted = order.plan_capacity
         for index, (base, size) in enumerate(self._free):
             if size >= wanted:
                 self._free[index] = (base + wanted, size - wanted)
                 return base
-        raise _full("plans", sum(size for _, size in self._free), order.name)
+        raise _full(f"plans of group {order.name}", sum(size for _, size in self._free))
 
 
 def open_quotas(fd: int, assignment: Assignment, resources: ExitStack) -> Quotas:
@@ -125,11 +147,11 @@ def _joined(stretches: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return found
 
 
-def _full(what: str, most: int, group: str) -> QuotaError:
+def _full(what: str, most: int) -> QuotaError:
     return QuotaError(
-        f"there is no room for the {what} of group {group}: the page of quotas has room for {most}",
+        f"there is no room for the {what}: the page of quotas has room for {most}",
         hint="restart the agent: it makes a larger page",
-        key=what,
+        key="quotas",
         allowed=most,
     )
 

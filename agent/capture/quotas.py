@@ -54,6 +54,14 @@ class Quotas:
             self._buckets.set_limit(self._base + slot, order.quota, now_ns)
         return self._toll(order, slot)
 
+    def name(self, places: Mapping[str, int]) -> None:
+        """These named limits there are from now on. Tolls that were asked for before are those of before."""
+        self._index = dict(places)
+
+    def same_toll(self, order: PlanOrder, slot: int) -> Toll:
+        """What a plan has to pass now; its own quota is as it was."""
+        return self._toll(order, slot)
+
     def pass_(self, toll: Toll, now_ns: int) -> Refusal | None:
         """Take one token of each bucket, or none: None, or whose limit refused."""
         refused = self._buckets.take(toll.buckets, now_ns)

@@ -24,6 +24,7 @@ _VERBS = {
     "plan": "Carry out plans: frames on time, every tick accounted for.",
     "trigger": "Lines: list, fire, watch, and test that each pulse brings one frame.",
     "config": "Check, show and compare the configuration of the service.",
+    "serve": "Be the agent: cameras, plans and the control socket, until it is stopped.",
     "demo": "See it work without a camera: two simulated ones, photos, figures.",
 }
 _EPILOG = """\b

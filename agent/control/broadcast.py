@@ -88,25 +88,39 @@ class Subscription:
         self._awake = asyncio.Event()
         self._leave = leave
         self._ended = False
+        self._last: Event | None = None
+        self._told = False
+        """The last that was taken told of a loss."""
 
     def __aiter__(self) -> Subscription:
         return self
 
     async def __anext__(self) -> Event:
-        while not self._waiting:
+        while not self._waiting and not self.lost:
             if self._ended:
                 raise StopAsyncIteration
             self._awake.clear()
             await self._awake.wait()
-        if self.lost:
-            lost, self.lost = self.lost, 0
+        # after a loss an event, else one who is always too slow would be told of nothing but losses
+        if self.lost and not (self._told and self._waiting):
+            return self._tell_loss()
+        self._told = False
+        self._last = self._waiting.popleft()
+        return self._last
+
+    def _tell_loss(self) -> Event:
+        lost, self.lost = self.lost, 0
+        self._told = True
+        if self._waiting:
             following = self._waiting[0]
             return Event(following.id - 1, "lost", following.at_ns, {"count": lost})
-        return self._waiting.popleft()
+        last = self._last
+        return Event(last.id if last else 0, "lost", last.at_ns if last else 0, {"count": lost})
 
     async def aclose(self) -> None:
         """Listen no more; idempotent."""
         self._waiting.clear()
+        self.lost = 0
         self.end()
 
     def put(self, event: Event) -> None:

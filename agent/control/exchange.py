@@ -55,6 +55,10 @@ class Exchange:
         self._tasks: dict[asyncio.Task[Any], _UnderWay | None] = {}
         self._held: dict[Connection, list[Hold]] = {}
 
+    def set_access(self, access: Access) -> None:
+        """For requests that come from now on."""
+        self._access = access
+
     @property
     def under_way(self) -> int:
         """Requests that are carried out now."""

@@ -68,6 +68,10 @@ class Server:
         """Requests that are carried out now."""
         return self._exchange.under_way
 
+    def set_access(self, access: Access) -> None:
+        """Who may do what from now on; what was begun is not looked at again."""
+        self._exchange.set_access(access)
+
     def start(self) -> None:
         """Take connections from now on."""
         if self._started:
@@ -128,7 +132,9 @@ class Server:
 
     def _take_in(self, accepted: socket.socket) -> None:
         accepted.setblocking(False)
-        only_cancels = len(self._connections) >= self._bounds.connections and not self._make_room()
+        if len(self._connections) >= self._bounds.connections:
+            self._make_room()
+        only_cancels = len(self._connections) >= self._bounds.connections
         if len(self._connections) >= self._bounds.connections + self._bounds.reserve:
             accepted.close()
             return
@@ -145,16 +151,14 @@ class Server:
         arriving.add_done_callback(self._arriving.discard)
         self._arrange_sweep()
 
-    def _make_room(self) -> bool:
-        """Close the connection that was idle longest, of the user who has most of them; False: none is idle."""
+    def _make_room(self) -> None:
+        """Close the connection that was idle longest, of the user who has most of them; none where none is idle."""
         shares = Counter(one.peer.uid for one in self._connections.values())
         idle = [one for one in self._connections.values() if one.phase is Phase.IDLE and not self._exchange.holds(one)]
-        if not idle:
-            return False
-        least = max(idle, key=lambda one: (shares[one.peer.uid], -one.since_ns))
-        self._connections.pop(least.number)
-        least.abort()
-        return True
+        if idle:
+            least = max(idle, key=lambda one: (shares[one.peer.uid], -one.since_ns))
+            self._connections.pop(least.number)
+            least.abort()
 
     # -- what connections tell (Desk) --------------------------------------------------------------------------------
 

@@ -11,9 +11,9 @@ from typing import Any
 from agent.capture.board import Head, Of
 from agent.capture.group import Group
 from agent.capture.group_watch import lateness_facts, merged
+from agent.config.quotas import limit_text
 from agent.control.facade import Document
 from agent.schedule.account import Account
-from agent.config.quotas import limit_text
 from agent.schedule.quota import Limit, QuotaError
 from agent.service.configuration import names_of
 from agent.service.parts import Parts
@@ -189,3 +189,15 @@ def _state(parts: Parts, name: str, group: Group | None) -> str:
     if group.pid is None:
         return "over" if group.over else "down"
     return "ready" if name in parts.fleet.ready else "starting"
+
+
+def problems(parts: Parts) -> list[str]:
+    """What is not as it should be, in words."""
+    found = [f"group {name}: {error.message}" for name, error in parts.fleet.troubles.items()]
+    found += [f"group {name} hangs: {told}" for name, told in parts.hanging.items()]
+    for order in parts.fleet.file.groups.values():
+        for camera in order.cameras:
+            document = camera_document(parts, camera.name)
+            if document["cause"] and order.name not in parts.hanging:
+                found.append(f"camera {camera.name} is {document['state']}: {document['cause']}")
+    return found

@@ -78,7 +78,7 @@ class Fleet:
         self.reconcile()
 
     def adopt(self, file: ServiceFile, anew: Iterable[str]) -> None:
-        """From now on this is what is wanted; processes of `anew` end first, and begin again. Plans are others' work."""
+        """From now on this is what is wanted; processes of `anew` end, and begin again. Plans are others' work."""
         self.file = file
         self._anew |= set(anew) & self.groups.keys()
         self.seen &= file.matches.keys()

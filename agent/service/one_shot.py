@@ -14,13 +14,13 @@ from agent.capture.order import PlanOrder
 from agent.capture.relayed import relayed
 from agent.capture.state_word import Phase
 from agent.capture.tick_log import End, TickRecord
+from agent.config.planned import Planned
 from agent.control.facade import Document
 from agent.errors import AgentError, InputError, StorageError
 from agent.pipeline.frame_log import LOG_NAME
 from agent.pipeline.writer import file_name
 from agent.schedule.instants import PRIORITY_MAX
 from agent.schedule.plan import Plan
-from agent.config.planned import Planned
 from agent.service.parts import Parts
 from agent.service.plan_book import KnownPlan, Standing
 from agent.service.processes import facts
@@ -216,8 +216,9 @@ def _check(options: Mapping[str, Any]) -> None:
         if kind is None:
             raise InputError(f"a capture has no option {key}", hint=f"it has {', '.join(_OPTIONS)}", key=key)
         if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
-            raise InputError(
-                f"{key} is not of the right type", hint="nanoseconds are integers, a gain is a text", key=key
-            )
-        if kind is int and value is not None and value <= 0:
-            raise InputError(f"{key} is {value}", hint="write more than zero", key=key)
+            hint = "nanoseconds are integers, a gain is a text"
+            raise InputError(f"{key} is not of the right type", hint=hint, key=key)
+    for key in ("exposure_ns", "timeout_ns"):
+        number = options.get(key)
+        if number is not None and number <= 0:
+            raise InputError(f"{key} is {number}", hint="write more than zero", key=key)

@@ -39,11 +39,8 @@ class PlanDesk:
             raise
         return [plan_document(parts, plan) for plan in known]
 
-    async def change(
-        self, name: str, by: str, every_ns: int | None, priority: int | None, quota: str | None
-    ) -> Document:
+    async def change(self, name: str, every_ns: int | None, priority: int | None, quota: str | None) -> Document:
         """Change what is not None, all or nothing. Raises NotFound, and what its process refuses it for."""
-        del by  # its journal entry is written by who was asked
         parts, plan = self._parts, self._parts.book.find(name)
         if plan.over:
             raise InputError(f"plan {name} is {plan.standing.value}", hint="start it anew", plan=name)

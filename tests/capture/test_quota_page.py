@@ -119,7 +119,7 @@ def test_a_limit_that_is_there_is_not_filled_by_a_group_that_comes():
 
 def test_what_does_not_fit_is_refused_and_changes_nothing():
     with QuotaPage([group("a")], 0, Room(names=1, plans=4)) as page:
-        with pytest.raises(QuotaError, match="limits of group b"):
+        with pytest.raises(QuotaError, match="room for the limits"):
             page.add(group("b", x=Limit(1, 1), y=Limit(1, 1)), 0)
         with pytest.raises(QuotaError, match="plans of group b"):
             page.add(group("b", capacity=5, x=Limit(1, 1)), 0)
@@ -153,3 +153,20 @@ def test_groups_that_come_and_go_never_share_a_bucket(steps):
         for name in there:
             page.remove(name)
         page.add(group("all", 16), 0)
+
+
+def test_limits_are_named_while_processes_run():
+    limit = Limit(1, NS_PER_S, 2)
+    with QuotaPage([group("a", agent=limit)], 0, Room(names=2)) as page, ExitStack() as resources:
+        fd = os.dup(page.page.fd)
+        resources.callback(os.close, fd)
+        first = open_quotas(fd, Assignment(order=group("a", agent=limit), quota_base=page.bases["a"]), resources)
+        places = page.name({"agent": Limit(1, NS_PER_S, 1), "camera/a": limit}, 0)
+        assert places == {"agent": 0, "camera/a": 1}
+        assert (page.available(0, 0), page.available(1, 0)) == (1, 2)
+        before = first.toll(plan_of("a"), 0, 0)
+        first.name({"camera/a": 1})
+        assert (before.buckets, first.same_toll(plan_of("a"), 0).buckets) == ((0,), (1,))
+        with pytest.raises(QuotaError, match="room for the limits"):
+            page.name({"agent": Limit(1, 9), "x": limit, "y": limit}, 0)
+        assert page.available(0, 0) == 1

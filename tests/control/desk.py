@@ -6,10 +6,11 @@ import json
 import os
 import socket
 
+from control.pretend import PretendAgent
+
 from agent.control.listening import listen
 from agent.control.peer import read_peer
 from agent.control.server import Server
-from control.pretend import PretendAgent
 
 
 class Clock:

@@ -40,7 +40,11 @@ class PretendAgent:
     def known(self, name):
         if name not in ("top", "side"):
             raise NotFound(
-                f"there is no camera {name}", hint="there are: side, top", kind="camera", name=name, known=["side", "top"]
+                f"there is no camera {name}",
+                hint="there are: side, top",
+                kind="camera",
+                name=name,
+                known=["side", "top"],
             )
 
     async def cameras(self):

@@ -1,0 +1,196 @@
+"""A client of the control socket, for the command line and other programs: the standard library and nothing else."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from agent.control.errors import AgentUnreachable, NotAllowed
+from agent.control.facade import Document, Event
+from agent.errors import AgentError
+
+DEFAULT_SOCKET = Path("/run/camera-agent/control.sock")
+SOCKET_VARIABLE = "CAMERA_AGENT_SOCKET"
+
+
+class Refused(AgentError):
+    """The agent's own error, as it was told over the socket. Details: trace_id, status, and the error's."""
+
+    def __init__(self, status: int, told: Mapping[str, Any]) -> None:
+        details = told.get("details", {})
+        super().__init__(
+            str(told.get("message", f"the agent answered {status}")),
+            hint=str(told.get("hint", "")),
+            **{key: value for key, value in details.items() if key not in ("message", "hint")},
+        )
+        self.code = str(told.get("code", "error"))  # type: ignore[misc]
+        self.exit_code = int(told.get("exit_code", 1))  # type: ignore[misc]
+        self.details["status"] = status
+        self.details["trace_id"] = told.get("trace_id", "")
+
+
+class Client:
+    """Asks the agent at a socket, one request at a time. A context manager; `release()` is idempotent.
+
+    Not for several threads at once. What is held (`hold=True`), and a capture that waits, end with it. Methods raise
+    Refused with the agent's error, AgentUnreachable, NotAllowed.
+    """
+
+    def __init__(self, path: Path | None = None, *, timeout_s: float = 60.0) -> None:
+        """`path`: the socket; None: that of CAMERA_AGENT_SOCKET, else of an installed agent. Nothing is opened yet."""
+        self.path = path or Path(os.environ.get(SOCKET_VARIABLE) or DEFAULT_SOCKET)
+        self._timeout_s = timeout_s
+        self._connection: http.client.HTTPConnection | None = None
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Close the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Document:
+        """One request: `ask("GET", "/v1/cameras")`."""
+        response = self._send(method, path, body)
+        try:
+            data = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self.release()
+            raise self._unreachable(error) from error
+        document = _document(data)
+        if response.status >= http.client.BAD_REQUEST:
+            raise Refused(response.status, document)
+        return document
+
+    def events(self, after: int | None = None) -> Iterator[Event]:
+        """Events as they happen, until the agent ends or this client is released. Then it has to be used anew."""
+        response = self._send("GET", "/v1/events" + ("" if after is None else f"?after={after}"), None)
+        if response.status >= http.client.BAD_REQUEST:
+            raise Refused(response.status, _document(response.read()))
+        try:
+            while line := response.readline():
+                if line.startswith(b"data: "):
+                    told = _document(line[6:])
+                    yield Event(told["id"], told["kind"], told["at_ns"], told["data"])
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from error
+        finally:
+            response.close()
+            self.release()
+
+    def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> http.client.HTTPResponse:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {} if body is None else {"content-type": "application/json"}
+        kept = self._connection is not None
+        connection = self._connection = self._connection or _UnixConnection(self.path, self._timeout_s)
+        try:
+            connection.request(method, path, data, headers)
+            return connection.getresponse()
+        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
+            self.release()
+            if kept and method == "GET":  # an idle connection may be closed at any time
+                return self._send(method, path, body)
+            raise self._unreachable(error) from error
+        except (OSError, http.client.HTTPException) as error:
+            self.release()
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> AgentError:
+        path = str(self.path)
+        if isinstance(error, PermissionError):
+            return NotAllowed(
+                f"{path}: permission denied",
+                hint="ask as a member of the group of the socket: `ls -l` shows it, `sudo adduser NAME GROUP` joins it",
+                socket=path,
+            )
+        if isinstance(error, TimeoutError):
+            return AgentUnreachable(
+                f"the agent at {path} did not answer within {self._timeout_s:g} s",
+                hint="`systemctl status camera-agent` tells how it is",
+                socket=path,
+            )
+        why = getattr(error, "strerror", None) or str(error)
+        return AgentUnreachable(
+            f"no agent answers at {path}: {why}",
+            hint="start it with `systemctl start camera-agent` or `camera-agent serve`; --socket names another socket",
+            socket=path,
+        )
+
+    # -- verbs -------------------------------------------------------------------------------------------------------
+
+    def health(self) -> Document:
+        """Whether all is well."""
+        return self.ask("GET", "/v1/health")
+
+    def cameras(self) -> list[Document]:
+        """All cameras."""
+        return _listed(self.ask("GET", "/v1/cameras"), "cameras")
+
+    def plans(self) -> list[Document]:
+        """All plans."""
+        return _listed(self.ask("GET", "/v1/plans"), "plans")
+
+    def start(self, camera: str, *, hold: bool = False) -> Document:
+        """Start a stream; with `hold` it ends with this client."""
+        return self.ask("PUT", f"/v1/cameras/{named(camera)}/stream", {"hold": hold})
+
+    def stop(self, camera: str) -> Document:
+        """End a camera's plans and stream; returns after STREAMOFF did, with its times."""
+        return self.ask("DELETE", f"/v1/cameras/{named(camera)}/stream")
+
+    def capture(self, camera: str, **options: str) -> Document:
+        """One picture of a frame exposed after this call; `exposure="8ms"`, `gain="6dB"`, `timeout="3s"`."""
+        return self.ask("POST", f"/v1/cameras/{named(camera)}/captures", options)
+
+    def add_plans(self, plans: Mapping[str, Any], *, hold: bool = False) -> list[Document]:
+        """Start plans, all or none: name -> keys as in a plan file; with `hold` they end with this client."""
+        return _listed(self.ask("POST", "/v1/plans", {"plans": plans, "hold": hold}), "plans")
+
+    def cancel(self, kind: str, name: str = "") -> Document:
+        """End something: `plan`, `camera`, `client` or `all`."""
+        return self.ask("POST", "/v1/cancel", {"kind": kind, "name": name})
+
+
+def named(name: str) -> str:
+    """A name as a part of a path."""
+    return quote(name, safe="")
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            made.settimeout(self.timeout)
+            made.connect(os.fsencode(self._path))
+        except OSError:
+            made.close()
+            raise
+        self.sock = made
+
+
+def _document(data: bytes) -> Document:
+    try:
+        document = json.loads(data)
+    except ValueError:
+        document = None
+    return document if isinstance(document, dict) else {}
+
+
+def _listed(document: Document, key: str) -> list[Document]:
+    found: list[Document] = document[key]
+    return found
