@@ -84,7 +84,8 @@ def _sender(address: str) -> Send:
         # it reads the address from the environment, which children must not have
         os.environ["NOTIFY_SOCKET"] = address
         try:
-            daemon.notify(lines)
+            with suppress(OSError):  # as below: what systemd does not take is no reason to end
+                daemon.notify(lines)
         finally:
             del os.environ["NOTIFY_SOCKET"]
 

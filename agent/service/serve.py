@@ -144,10 +144,13 @@ class Service:
         def look() -> None:
             presence.read()
             self._parts.fleet.see(presence.cameras)
+
+        def changed() -> None:
+            look()
             self._notifier.status(self._status())
 
         if presence.fileno() >= 0:
-            loop.add_reader(presence.fileno(), look)
+            loop.add_reader(presence.fileno(), changed)
             resources.callback(loop.remove_reader, presence.fileno())
         look()
 

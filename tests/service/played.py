@@ -1,0 +1,215 @@
+"""A service whose cameras a test plugs in, and whose capture processes it plays."""
+
+import asyncio
+import os
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from capture.acting import Actor
+
+from agent.capture import messages as m
+from agent.capture.life import Ways
+from agent.capture.process_messages import Assignment
+from agent.discovery.camera import Camera
+from agent.discovery.identity import Identity
+from agent.discovery.node import Node
+from agent.service.journal import Journal
+from agent.service.serve import Service, Surroundings
+
+LIMIT_S = 20
+
+
+def camera(path, serial=None, model="Bench", port=None, made_us=1):
+    """A camera as udev would show it; another `made_us` is another time it was plugged in."""
+    number = int(path.removeprefix("/dev/video"))
+    node = Node(
+        path=path,
+        sys_path=f"/sys/devices/{port or serial}/video4linux/video{number}",
+        parent=f"/sys/devices/{port or serial}",
+        devnum=81 << 8 | number,
+        captures=True,
+        made_us=made_us,
+        identity=Identity(serial=serial, model=model, port=port),
+    )
+    return Camera(node, (node,))
+
+
+class PluggedCameras:
+    """A `Presence` whose cameras a test plugs and unplugs. A context manager."""
+
+    def __init__(self, *cameras):
+        self.cameras = tuple(cameras)
+        self._fd = -1
+
+    def __enter__(self):
+        self._fd = os.eventfd(0, os.EFD_NONBLOCK)
+        return self
+
+    def __exit__(self, *_):
+        os.close(self._fd)
+
+    def fileno(self):
+        return self._fd
+
+    def read(self):
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._fd)
+        return ()
+
+    def plug(self, *cameras):
+        """These are there now, and no others."""
+        self.cameras = tuple(cameras)
+        os.eventfd_write(self._fd, 1)
+
+
+class PlayedProcess(Actor):
+    """Answers as a capture process in which all goes well, but for what its stage says; `heard`: what it was told."""
+
+    def __init__(self, pid, inherited, stage):
+        super().__init__(pid, inherited, True)
+        self.heard, self.stage = [], stage
+        self.slots, self.free = {}, 0
+        self.order = None
+        asyncio.get_running_loop().add_reader(self.channel.fileno(), self._read)
+
+    def die(self, status):
+        if self._status is None:
+            asyncio.get_running_loop().remove_reader(self.channel.fileno())
+        super().die(status)
+
+    def of(self, kind):
+        return [message for message in self.heard if isinstance(message, kind)]
+
+    def say(self, message):
+        self.channel.send(message)
+
+    def _read(self):
+        for received in self.channel.drain(100):
+            if self._status is not None:
+                return
+            self.heard.append(received.message)
+            self._answer(received.message)
+
+    def _answer(self, message):
+        if isinstance(message, Assignment):
+            self.order = message.order
+            if self.stage.comes_up:
+                self.say(m.Ready(at_ns=1, cameras={}))
+            return
+        refusal = self.stage.refuses.get(type(message))
+        if refusal is not None and refusal(message):
+            self.say(
+                m.Refused(re=message.id, at_ns=1, code="nope", exit_code=2, message="it will not", hint="ask less")
+            )
+            return
+        if type(message) in self.stage.keeps:
+            return
+        match message:
+            case m.AddPlans():
+                facts = {order.plan.name: self._slot(order.plan.name) for order in message.orders}
+            case m.Cancel() | m.Quit():
+                facts = self._cancel(message)
+            case _:
+                facts = None
+        self.say(m.Done(re=message.id, at_ns=1, facts=facts))
+        if isinstance(message, m.Quit):
+            self.die(0)
+
+    def _slot(self, name):
+        self.slots[name], self.free = self.free, self.free + 1
+        return self.slots[name]
+
+    def _cancel(self, message):
+        names = [message.name] if getattr(message, "kind", "all") == "plan" else list(self.slots)
+        ended = [name for name in names if self.slots.pop(name, None) is not None]
+        if ended:
+            self.say(m.PlansEnded(at_ns=1, ends=tuple((name, "cancelled", message.by) for name in ended)))
+        reports = tuple(
+            m.CameraReport(camera=one.name, was_on=True, asked_ns=1, entered_ns=2, returned_ns=3)
+            for one in (self.order.cameras if self.order is not None else ())  # a cancel overtakes the assignment
+        )
+        return m.CancelReport(plans=len(ended), already=not ended, cameras=reports)
+
+
+class Stage:
+    """A service and everything around it.
+
+    `comes_up`: processes tell that their cameras are ready. `refuses`: by command type, whether one is refused.
+    `keeps`: command types that are not answered.
+    """
+
+    def __init__(self, folder, config, *cameras, environment=None):
+        self.folder = folder
+        self.path = folder / "config.yaml"
+        self.path.write_text(config)
+        self.present = PluggedCameras(*cameras)
+        self.processes = []
+        self.entries = []
+        self.comes_up, self.refuses, self.keeps = True, {}, set()
+        self.surroundings = Surroundings(
+            ways=Ways(spawn=self._spawn, first_back_off_ns=1),
+            presence=lambda: self.present,
+            journal=Journal(lambda message, priority, fields: self.entries.append((message, priority, fields))),
+            state=folder,
+            environment={} if environment is None else environment,
+            socket=folder / "control.sock",
+        )
+        self.service = Service(self.path, self.surroundings)
+
+    @property
+    def agent(self):
+        return self.service.agent
+
+    @property
+    def kinds(self):
+        return [fields["KIND"] for _, _, fields in self.entries]
+
+    def process(self, group):
+        """The last process of a group."""
+        return [each for each in self.processes if each.order is not None and each.order.name == group][-1]
+
+    def count(self, group):
+        return sum(each.order is not None and each.order.name == group for each in self.processes)
+
+    async def until(self, condition):
+        """Wait for events until something is so."""
+        events = self.agent.events(0)
+        try:
+            while not condition():
+                await anext(events)
+        finally:
+            await events.aclose()
+
+    async def until_plan(self, name, state):
+        await self.until(lambda: self.agent.parts.book.find(name).standing.value == state)
+
+    async def ready(self, *groups):
+        await self.until(lambda: set(groups) <= self.agent.parts.fleet.ready)
+        await self.agent.parts.fleet.handed()
+
+    def write(self, config):
+        self.path.write_text(config)
+
+    def _spawn(self, inherited):
+        self.processes.append(PlayedProcess(1000 + len(self.processes), inherited, self))
+        return self.processes[-1]
+
+
+def played(folder: Path, config, *cameras, **around):
+    """Runs `scene(stage)` on a service: `played(...)(scene)`."""
+
+    @asynccontextmanager
+    async def opened():
+        stage = Stage(folder, config, *cameras, **around)
+        async with stage.service:
+            yield stage
+
+    def run(scene):
+        async def play():
+            async with asyncio.timeout(LIMIT_S), opened() as stage:
+                await scene(stage)
+            return stage
+
+        return asyncio.run(play())
+
+    return run
