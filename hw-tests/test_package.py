@@ -130,7 +130,7 @@ def test_cameras_lines_and_real_time_work_under_the_hardening(installed, uvc_cam
     assert json.loads(fired)["sent"] == 3
     plans = STATE / "plans.yaml"
     plans.write_text(
-        "output: none\nrealtime: {fifo_priority: 10, lock_memory: true}\n"
+        "output: none\nrealtime: {fifo: 10, lock_memory: true}\n"
         "cameras: {top: {device: {serial: RIG0001}, size: 320x240}}\n"
         "plans: {a: {camera: top, every: 200ms, count: 5}}\n"
     )
