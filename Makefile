@@ -62,10 +62,12 @@ service: $(VENV)/pip ## Add the extra `service` (systemd-python), which builds a
 	  || { echo "make: libsystemd's headers are missing: apt-get install libsystemd-dev pkg-config gcc python3-dev" >&2; exit 1; }
 	@$(INSTALL) --editable '.[service]'
 
-$(BUILD)/wheels: $(VENV)/pip pyproject.toml $(shell find agent -name '*.py' 2>/dev/null)
+# with a pip of the very Python that will run them
+$(BUILD)/wheels: constraints.txt pyproject.toml $(shell find agent -name '*.py' 2>/dev/null)
 	@echo "building the wheel of camera-agent, fetching those of what it needs ..."
 	@rm -rf $@
-	@PIP_CONSTRAINT=constraints.txt $(BIN)/pip wheel --quiet --disable-pip-version-check --wheel-dir $@ '.$(EXTRAS)'
+	@$(PYTHON) -m venv $(BUILD)/pip || { echo "make: no venv module here: apt-get install python3-venv" >&2; exit 1; }
+	@PIP_CONSTRAINT=constraints.txt $(BUILD)/pip/bin/pip wheel --quiet --disable-pip-version-check --wheel-dir $@ '.$(EXTRAS)'
 
 install: $(WHEELS) ## The agent and its service into PREFIX (/usr/local), below DESTDIR; WHEELS=DIR for one without network
 	@$(LAYOUT) DESTDIR='$(DESTDIR)' packaging/install $(WHEELS)
@@ -76,6 +78,8 @@ uninstall: ## Take it away again; PURGE=1: with configuration, pictures and user
 	@$(LAYOUT) DESTDIR='$(DESTDIR)' packaging/uninstall
 	@$(if $(DESTDIR),,packaging/debian/postrm remove $(if $(PURGE),&& packaging/debian/postrm purge))
 
+# the system's own: another is on no other machine
+deb: PYTHON = /usr/bin/python3
 deb: $(WHEELS) ## A Debian package for this machine's release, in dist/
 	@rm -rf $(BUILD)/deb
 	@$(LAYOUT) DESTDIR=$(BUILD)/deb PREFIX=/usr SYSTEM_PREFIX=/usr SYSCONFDIR=/etc \
