@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from agent.cli.asked import complete_cameras, socket_option
 from agent.cli.options import above_zero, assignments, json_option, quantity, simulate_option
 from agent.units import parse_duration_ns, parse_rate, parse_size_bytes, parse_size_px
 
@@ -28,6 +29,7 @@ Examples:
   camera-agent capture --format MJPG --size 1920x1080 --rate 30 --count 100 --output run-1
   camera-agent capture --every 1min --count 60 --restore-controls
   camera-agent capture --simulate --count 3 --json
+  camera-agent capture top --exposure 8ms          a frame from now on, of the running agent's camera
 
 \b
 The folder holds the pictures and frames.jsonl: a line of JSON for each picture with its
@@ -42,6 +44,7 @@ def _parse_gain(text: str) -> GainRequest:
 
 
 @click.command(epilog=_EPILOG)
+@click.argument("name", required=False, shell_complete=complete_cameras)
 @click.option("--device", metavar="PATH", help="The camera; may be left away if there is only one.")
 @click.option("--count", type=click.IntRange(min=1), default=1, show_default=True, help="How many pictures.")
 @click.option(
@@ -116,17 +119,37 @@ def _parse_gain(text: str) -> GainRequest:
 )
 @click.option("--restore-controls", is_flag=True, help="Put all controls back as they were, at the end.")
 @simulate_option
+@socket_option
 @json_option
-@click.pass_obj
-def capture(doors: Doors, /, *, simulate: bool, as_json: bool, **options: Any) -> None:
+@click.pass_context
+def capture(
+    context: click.Context,
+    /,
+    *,
+    name: str | None,
+    socket_path: Path | None,
+    simulate: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Take pictures and write them into a folder, with a line in frames.jsonl for each.
+
+    With NAME the running agent is asked for pictures of its camera, each of a frame that was exposed after it was
+    asked for; it takes --count, --exposure, --gain and --timeout, and stores them where its configuration says.
+    Without, the camera is opened here.
 
     A manual exposure is set together with the gain, read back, and proven before the stream starts. What is not
     offered is refused before anything is written. Ctrl-C stops the stream; every file that is there is whole.
     """
+    if name is not None:
+        from agent.cli.capture_asked import capture_asked
+
+        capture_asked(context, name, socket_path, as_json=as_json)
+        return
     from agent.cli.inventory import choose_device
     from agent.cli.show import print_json
 
+    doors: Doors = context.obj
     with doors.kernels(simulate) as kernel:
         device = choose_device(kernel, options["device"], simulate=simulate)
         shooting = _shoot(kernel, _order(device, options), quiet=as_json)

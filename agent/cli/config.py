@@ -11,7 +11,7 @@ from agent.cli.options import json_option
 _EPILOG = """\b
 Examples:
   camera-agent config check                            all that is wrong, or nothing
-  camera-agent config show                             all files as one
+  camera-agent config show --json | jq .document       all files as one
   camera-agent config diff                             what `systemctl reload camera-agent` would do
   camera-agent config diff new.yaml --against old.yaml the same between two files
   camera-agent config schema > camera-agent.json       for editors that complete and check

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.cli.relayed import relayed
+from agent.capture.relayed import relayed
 from agent.cli.show import line, print_all
 from agent.config.changes import diff
 from agent.config.changes_told import tell

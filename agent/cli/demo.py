@@ -62,7 +62,7 @@ def demo(doors: Doors, /, *, output: Path, count: int, as_json: bool) -> None:
 def _orders(cameras: Sequence[Listed], output: Path, count: int) -> list[Order]:
     from agent.capture.settings import Settings
     from agent.cli.shooting import Order
-    from agent.pipeline.writer import file_name
+    from agent.pipeline.names import file_name
 
     return [
         Order(

@@ -25,6 +25,14 @@ _VERBS = {
     "trigger": "Lines: list, fire, watch, and test that each pulse brings one frame.",
     "config": "Check, show and compare the configuration of the service.",
     "serve": "Be the agent: cameras, plans and the control socket, until it is stopped.",
+    "status": "Whether the running agent is well, and what it does.",
+    "cameras": "The running agent's cameras, present or not.",
+    "start": "Start cameras of the running agent.",
+    "stop": "Streams off, now, with the times of each STREAMOFF.",
+    "events": "What happens in the running agent, as it happens.",
+    "top": "Cameras and plans of the running agent, live.",
+    "quota": "Quotas of the running agent: show, change.",
+    "release-stop": "Release an emergency stop.",
     "demo": "See it work without a camera: two simulated ones, photos, figures.",
 }
 _EPILOG = """\b
@@ -37,13 +45,24 @@ Examples:
   camera-agent capture --simulate --count 3 --json | jq .pictures
   camera-agent plan run plans.yaml
   camera-agent trigger fire gpiochip0:17 --pulse 1ms
+  camera-agent serve --config here.yaml --socket /tmp/control.sock --simulate
+  camera-agent config check
+  camera-agent status
+  camera-agent cameras
+  camera-agent capture top --exposure 8ms
+  camera-agent start top
+  camera-agent stop --all
+  camera-agent events --kind camera
+  camera-agent top
+  camera-agent quota camera/top 30/s
+  camera-agent release-stop line-1
 
 \b
 Exit codes:
   0  done                          6  the camera or its driver failed
   1  another error                 7  pictures could not be stored
   2  wrong usage or bad input      8  the emergency stop was pressed
-  3  no such device, or gone       9  a trigger failed its self-test
+  3  no such device or agent       9  a trigger failed its self-test
   4  no permission               130  stopped by Ctrl-C
   5  the camera is busy          143  stopped by SIGTERM
 
@@ -62,7 +81,8 @@ class _Verbs(click.Group):
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _VERBS:
             return None
-        command: click.Command = getattr(importlib.import_module(f"agent.cli.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(importlib.import_module(f"agent.cli.{name}"), name)
         return command
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -91,9 +111,10 @@ def run(arguments: Sequence[str], kernels: KernelChoice = open_kernel, lines: Li
     """
     as_json = "--json" in arguments
     try:
-        camera_agent.main(
+        code = camera_agent.main(
             list(arguments) or ["--help"], prog_name="camera-agent", standalone_mode=False, obj=Doors(kernels, lines)
         )
+        return code if isinstance(code, int) else 0  # of Context.exit; a verb itself returns None
     except AgentError as error:
         _report(error.as_dict(), error, as_json)
         return error.exit_code
@@ -106,7 +127,6 @@ def run(arguments: Sequence[str], kernels: KernelChoice = open_kernel, lines: Li
     except (click.Abort, KeyboardInterrupt) as stop:
         _report({"code": "interrupted", "message": "stopped by Ctrl-C", "hint": ""}, stop, as_json)
         return _INTERRUPTED_EXIT
-    return 0
 
 
 def main() -> NoReturn:

@@ -9,6 +9,7 @@ import click
 
 from agent.cli.bench import LIKENESSES
 from agent.cli.options import above_zero, json_option, quantity, simulate_option
+from agent.cli.plan_asked import add, cancel, change, list_plans
 from agent.units import parse_duration_ns
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ Examples:
   camera-agent plan check plans.yaml --trace   the exact calls, without hardware
   camera-agent plan run plans.yaml --simulate  on two simulated cameras
   camera-agent plan run plans.yaml --json      everything at the end as one document
+  camera-agent plan add lapse camera=top every=500ms count=20
+  camera-agent plan list
+  camera-agent plan set lapse --every 1s
+  camera-agent plan cancel lapse
 """
 _CHECK_EPILOG = """\b
 Examples:
@@ -61,8 +66,13 @@ _FILE = click.Path(path_type=Path)
 def plan() -> None:
     """Run plans: frames on time, each tick accounted for, everything cancelled on request.
 
-    A plan file names cameras and what is wanted of them; docs/plan-files.md describes it.
+    A plan file names cameras and what is wanted of them; docs/plan-files.md describes it. `run` and `check` need no
+    agent; `add`, `list`, `set` and `cancel` ask the one that runs.
     """
+
+
+for _asked in (add, list_plans, change, cancel):
+    plan.add_command(_asked)
 
 
 def _parse_sample(context: click.Context, parameter: click.Parameter, text: str | None) -> Sample | None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from agent.capture.order import GroupOrder
 from agent.capture.sink_process import SinkOrder
 from agent.config.plan_file import PlanFile
-from agent.pipeline.writer import file_name
+from agent.pipeline.names import file_name
 
 _RUN_BITS = 64
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
-from agent.cli.options import simulate_option
+from agent.cli.options import json_option, printable, simulate_option
 from agent.config.folder import USUAL_FILE
 
 _EPILOG = """\b
@@ -18,6 +21,8 @@ Examples:
 \b
 SIGHUP reads the configuration anew; SIGTERM and Ctrl-C cancel everything, stop all streams, and end it with 0.
 """
+_INFO = 6
+"""LOG_INFO of syslog(3); what is less than that is for journals that can be searched."""
 _FILE = click.Path(path_type=Path)
 
 
@@ -25,11 +30,13 @@ _FILE = click.Path(path_type=Path)
 @click.option("--config", "file", type=_FILE, metavar="FILE", default=USUAL_FILE, show_default=True, help="What to do.")
 @click.option("--socket", type=_FILE, metavar="PATH", help="Listen there.  [default: as the configuration says]")
 @simulate_option
-def serve(*, file: Path, socket: Path | None, simulate: bool) -> None:
+@json_option
+def serve(*, file: Path, socket: Path | None, simulate: bool, as_json: bool) -> None:
     """Own the cameras of a configuration, carry out its plans, and answer on the control socket.
 
     systemd starts it as camera-agent.service; started by hand it stays in the foreground and tells on stderr what
-    happens. Relative folders of the configuration are below $STATE_DIRECTORY, else below the working directory.
+    happens, with --json on stdout, an object a line. Relative folders of the configuration are below $STATE_DIRECTORY,
+    else below the working directory.
     """
     import asyncio
     import os
@@ -51,9 +58,22 @@ def serve(*, file: Path, socket: Path | None, simulate: bool) -> None:
     surroundings = Surroundings(
         ways=usual_ways(simulate=simulate),
         presence=presence,
-        journal=usual_journal(os.environ),
+        journal=_Lines() if as_json else usual_journal(os.environ, _to_stderr),
         state=state_folder(os.environ),
         environment=os.environ,
         socket=socket,
     )
     asyncio.run(run(file, surroundings))
+
+
+class _Lines:
+    """Events as JSON, an object a line."""
+
+    def tell(self, kind: str, data: Mapping[str, Any]) -> None:
+        """One line."""
+        click.echo(json.dumps({"kind": kind, **data}, default=str))
+
+
+def _to_stderr(message: str, priority: int, _fields: Mapping[str, str]) -> None:
+    if priority <= _INFO:
+        click.echo(printable(f"camera-agent: {message}"), err=True)

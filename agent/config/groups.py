@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from agent.capture.trigger_order import StopOrder, TriggerKind, TriggerOrder
 from agent.config import kinds
 from agent.config.lines import LineUse, read_input, read_output
-from agent.config.problems import quoted
+from agent.config.problems import quoted, shortened
 from agent.config.reader import Table, Value
 from agent.errors import InputError
 from agent.trigger.lines import InputOrder, LineRef
@@ -54,7 +54,7 @@ def read_groups(value: Value, in_use: frozenset[str] | None) -> dict[str, Group]
 
     def read(name: str, entry: Value) -> Group | None:
         if in_use is not None and name not in in_use:
-            hint = f"write group: {name} at its cameras; {value.problems.suggest(name, sorted(in_use))}"
+            hint = f"write group: {shortened(name)} at its cameras; {value.problems.suggest(name, sorted(in_use))}"
             entry.refuse(f"no camera is in group {quoted(name)}", hint)
         return entry.table(lambda table: _group(name, table))
 

@@ -47,13 +47,13 @@ def _text(asked: Mapping[str, object]) -> str:
 def _check_buffers(read: ServiceFile, file: ServiceFile) -> None:
     """A new process would have more buffers for a longer burst; those of the one that runs are what they are."""
     for planned in read.plans.values():
-        plan = planned.order.plan
+        plan, cameras = planned.order.plan, file.groups[planned.group].cameras
         needed = plan.burst + FLOOR if planned.order.store else 0
-        for camera in file.groups[planned.group].cameras:
+        for camera in [each for each in cameras if each.name == plan.camera] or cameras:
             have = camera.settings.buffer_count
-            if plan.camera in (camera.name, planned.group) and needed > have:
+            if needed > have:
                 raise InputError(
-                    f"plan {plan.name}: camera {camera.name} has {have} buffers, and a burst of {plan.burst} frames that "
-                    f"are stored needs {needed}",
+                    f"plan {plan.name}: a burst of {plan.burst} frames that are stored needs {needed} buffers, "
+                    f"and camera {camera.name} has {have}",
                     hint=f"ask for a shorter burst, or write buffers: {needed} at the camera and reload",
                 )

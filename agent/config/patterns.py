@@ -24,7 +24,8 @@ _PERIOD = r"[1-9][0-9]{0,16}ns|([1-9][0-9]{0,13})?us|([1-9][0-9]{0,10})?ms|([1-9
 _PERIOD += r"([1-9][0-9]{0,4})?h|([1-9][0-9]{0,3})?d"
 _SAVED = r"([1-9][0-9]{0,12}ns|[1-9][0-9]{0,9}us|[1-9][0-9]{0,6}ms|([1-9][0-9]{0,3})?s|([1-9][0-9]{0,2})?min|h|d)"
 """Short enough that a burst of five digits can be counted exactly."""
-_PRINTABLE = r"[^\u0000-\u001f\u007f-\u00a0\u00ad\u0378-\uffff]"
+_PRINTABLE = r"[ -~\u00a1-\u00ac\u00ae-\u0377\u0400-\u052f\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fef\uac00-\ud7a3]"
+"""Of letters beyond ASCII: Latin, Cyrillic, Kana, Han, Hangul. The reader takes all that can be seen."""
 _DATE = (
     r"(19[7-9][0-9]|20[0-9][0-9])-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})"
 )

@@ -15,11 +15,13 @@ from agent.control.schema import (
     text,
 )
 
-_WHOLE_UNITS = r"(?:[0-9]{1,9}(?:\.[0-9]{1,3})?(?:us|µs|ms|s)|[0-9]{1,9}ns|[0-9]{1,6}(?:min|h)|[0-9]{1,5}d)"
+_WHOLE_UNITS = r"(?:[0-9]{1,9}(?:\.[0-9]{1,9})?(?:us|µs|ms|s)|[0-9]{1,9}ns|[0-9]{1,6}(?:min|h)|[0-9]{1,5}d)"
 _RATE = r"[0-9]{1,9} ?/ ?[0-9]{0,9}(?:ns|us|µs|ms|s|min|h|d)(?: burst [0-9]{1,9})?"
 
 DURATION = text("A time with its unit.", pattern=_WHOLE_UNITS, longest=32, example="8ms")
-GAIN = text("The camera's own number, or decibels.", pattern=r"[0-9]{1,9}|[0-9]{1,3}(?:\.[0-9]{1,3})?dB", example="6dB")
+GAIN = text(
+    "The camera's own number, or decibels.", pattern=r"-?[0-9]{1,9}|-?[0-9]{1,3}(?:\.[0-9]{1,3})?dB", example="6dB"
+)
 LIMIT = text("So many in how long, and how many may be saved up.", pattern=_RATE, longest=64, example="10/s burst 20")
 NAME = text("A name.", pattern=r"[A-Za-z0-9][A-Za-z0-9_-]*", longest=64, example="top")
 NANOSECONDS = integer("CLOCK_MONOTONIC, nanoseconds.")

@@ -23,8 +23,9 @@ from agent.frames.wire import Answer
 from agent.pipeline.calls import LINUX, Files
 from agent.pipeline.encode import PictureKind
 from agent.pipeline.files import Durability
+from agent.pipeline.names import file_name
 from agent.pipeline.record import Circumstances
-from agent.pipeline.writer import PictureWriter, file_name
+from agent.pipeline.writer import PictureWriter
 from agent.v4l2.formats import Format, PlaneLayout
 from agent.v4l2.frame import Frame
 

@@ -17,10 +17,9 @@ from agent.pipeline.exif import exif_of
 from agent.pipeline.files import Durability, prepare_folder, write_file
 from agent.pipeline.frame_log import FrameLog
 from agent.pipeline.jpeg import DEFAULT_QUALITY, Chroma
+from agent.pipeline.names import file_name
 from agent.pipeline.record import Circumstances, FrameRecord, record_of
 from agent.v4l2.frame import Frame
-
-_NAME_MAX = 100
 
 
 class PictureWriter:
@@ -102,11 +101,6 @@ class PictureWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
-
-
-def file_name(camera: str) -> str:
-    """A camera's name as the start of a file name: letters, digits, `.`, `_` and `-`; never hidden, never empty."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", camera)[:_NAME_MAX].strip(".-") or "camera"
 
 
 def next_number(folder: Path, name: str) -> int:

@@ -93,7 +93,10 @@ class CameraAgent:
 
     async def capture(self, camera: str, by: str, options: Mapping[str, Any]) -> Document:
         """A frame exposed after this call."""
-        return await self._shots.capture(camera, by, options)
+        shot = await self._shots.capture(camera, by, options)
+        told = {"camera": camera, "trace_id": shot["trace_id"], "path": shot["path"]}
+        self.parts.tell("capture.stored", {**told, "group": self.parts.group_of(camera), "by": by})
+        return shot
 
     # -- plans -------------------------------------------------------------------------------------------------------
 

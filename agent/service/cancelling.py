@@ -28,19 +28,16 @@ class Cancelling:
     def cancel(self, kind: str, name: str, by: str) -> Awaitable[Document]:
         """On its way when this returns; what it returns is waited for. Raises NotFound, InputError."""
         parts = self._parts
-        groups = self._groups(kind, name)
-        concerned = [plan for plan in parts.book.concerned(kind, name) if kind != "plan" or plan.wish.group in groups]
         answers: list[asyncio.Future[Any]] = []
         full: list[AgentError] = []
-        for group in groups:
-            if group not in parts.processes.supervisor.groups or not _knows(kind, concerned):
-                continue
+        for group in self._groups(kind, name):
             command = m.Cancel(id=parts.processes.number(), kind=kind, name=name, by=by)
             try:
                 answers.append(parts.processes.ask(group, command))
             except ChannelFull as error:  # one that does not read is killed soon; the others are told all the same
                 full.append(error)
-        held = [plan for plan in concerned if plan.standing is Standing.WAITING]
+        concerned = parts.book.concerned(kind, name)
+        held = [plan for plan in concerned if plan.standing is Standing.WAITING and not plan.asked]
         self._end(held, by)
         return self._kept(self._answered(concerned, len(held), answers, full, by))
 
@@ -58,14 +55,18 @@ class Cancelling:
         return self._kept(answer())
 
     def _groups(self, kind: str, name: str) -> Sequence[str]:
-        parts = self._parts
+        """Those whose processes have to be told; looked up without going through all plans."""
+        parts, running = self._parts, self._parts.processes.supervisor.groups
         match kind:
             case "plan":
-                return [parts.book.find(name).wish.group]
+                plan = parts.book.find(name)
+                is_held = plan.standing is Standing.WAITING and not plan.asked
+                return [plan.wish.group] if plan.wish.group in running and not is_held else []
             case "camera":
-                return [parts.group_of(name)]
+                group = parts.group_of(name)
+                return [group] if group in running else []
             case "client" | "all":
-                return list(parts.processes.supervisor.groups)
+                return list(running)
             case _:
                 raise InputError(f"nothing of kind {kind} can be cancelled", hint=f"one of {', '.join(_KINDS)}")
 
@@ -86,8 +87,8 @@ class Cancelling:
     ) -> Document:
         outcomes = await asyncio.gather(*map(facts, answers), return_exceptions=True)
         errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-        # a process that died tells no ends of its plans
-        self._end([plan for plan in concerned if plan.standing is Standing.RUNNING], by)
+        # a process that died tells no ends of its plans, and one that refused a plan never had it
+        self._end([plan for plan in concerned if not plan.over], by)
         reports = [outcome for outcome in outcomes if isinstance(outcome, m.CancelReport)]
         for error in (*full, *errors):
             if not isinstance(error, AgentError) or error.code != "plan_unknown":
@@ -103,11 +104,4 @@ class Cancelling:
     def _end(self, plans: Sequence[KnownPlan], by: str) -> None:
         for plan in plans:
             self._parts.book.end(plan, Standing.CANCELLED, by)
-            told = {"plan": plan.wish.name, "group": plan.wish.group, "state": "cancelled", "cause": by}
-            self._parts.tell("plan.ended", told)
-            self._parts.over(plan)
-
-
-def _knows(kind: str, concerned: Sequence[KnownPlan]) -> bool:
-    """Whether a process can know what is cancelled: it has no plan that only waits for it."""
-    return kind != "plan" or not concerned or any(plan.standing is Standing.RUNNING or plan.asked for plan in concerned)
+        self._parts.over(plans)

@@ -9,7 +9,7 @@ from pathlib import Path
 from agent.capture.order import GroupOrder
 from agent.capture.sink_process import SinkOrder
 from agent.config.service_file import ServiceFile
-from agent.pipeline.writer import file_name
+from agent.pipeline.names import file_name
 
 _CAPTURES = "captures"
 """Where pictures of captures go that nothing else has a place for."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Mapping
+from array import array
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from agent.capture.board import Head, Of
 from agent.capture.group import Group
-from agent.capture.group_watch import lateness_facts, merged
 from agent.config.quotas import limit_text
 from agent.control.facade import Document
 from agent.schedule.account import Account
+from agent.schedule.histogram import Histogram
 from agent.schedule.quota import Limit, QuotaError
 from agent.service.configuration import names_of
 from agent.service.parts import Parts
@@ -21,6 +23,7 @@ from agent.service.plan_book import KnownPlan
 
 _COUNTS = ("frames", "taken", "shared", "bytes", "faults", "restarts", "lent", "stored", "not_stored", "lost")
 _PULSES = ("pulses", "matched", "missed", "late", "ambiguous", "spurious", "relocks", "out_of_budget", "strobes")
+_PERCENTILES = {"p50": Fraction(50), "p90": Fraction(90), "p99": Fraction(99), "p999": Fraction("99.9")}
 _PAGE_BYTES = resource.getpagesize()
 
 
@@ -142,19 +145,34 @@ def stats_document(parts: Parts) -> Document:
         words = parts.pages.words(parts.group_of(name), name)
         if words is not None:
             cameras[name] = {key: words[Of[key.upper()]] for key in _COUNTS}
-    lateness = lateness_facts(merged([group.board.lateness for group in groups.values()]))
     return {
         "now_ns": parts.now_ns(),
         "cameras": cameras,
         "plans": {plan.wish.name: _account(parts, plan) for plan in parts.book if not plan.over},
         "groups": {name: _process(group) for name, group in groups.items()},
-        "lateness": lateness,
+        "lateness": _lateness([group.board.lateness for group in groups.values()]),
         "process": _own_process(),
     }
 
 
 def _account(parts: Parts, plan: KnownPlan) -> Mapping[str, Any]:
     return dict((parts.pages.account(plan.wish.group, plan.slot) or Account()).counts())
+
+
+def _lateness(histograms: Iterable[Histogram]) -> Document:
+    """Of all groups together, nanoseconds; None where nothing was fired."""
+    words = array("q", bytes(8 * Histogram.WORDS))
+    largest_ns = 0
+    for histogram in histograms:
+        for place, count in enumerate(histogram.words.tolist()):
+            words[place] += count
+        largest_ns = max(largest_ns, histogram.max_ns)
+    words[1] = largest_ns  # the sum of maxima stands where the largest belongs
+    together = Histogram(memoryview(words))
+    count = together.count
+    found: Document = {"count": count, "mean_ns": together.sum_ns // count if count else None}
+    found |= {f"{name}_ns": together.percentile(percent) for name, percent in _PERCENTILES.items()}
+    return {**found, "max_ns": largest_ns if count else None}
 
 
 def _process(group: Group) -> Document:

@@ -27,6 +27,8 @@ _RUN_BITS = 64
 _AT_ONCE = 256
 """Plans in one command: its packet is bounded."""
 
+_AGAIN_S = 0.25
+
 Tell = Callable[[str, Document], None]
 """Takes a kind of event, and what there is to say."""
 
@@ -136,12 +138,13 @@ class Fleet:
                 self._book.end(plan, Standing.FINISHED, "all of its dates are past")
         orders = tuple(plan.given for plan in plans if plan.given is not None)
         try:
-            command = m.AddPlans(id=self._processes.number(), orders=orders)
-            slots = await facts(self._processes.ask(group, command)) if orders else {}
+            if orders:
+                command = m.AddPlans(id=self._processes.number(), orders=orders)
+                # at once: their ends may have been told with the answer
+                await facts(self._processes.ask(group, command, lambda slots: self._book.taken(plans, slots)))
         finally:
             for plan in plans:
                 plan.asked = False
-        self._book.taken(plans, slots)
 
     async def handed(self) -> None:
         """Wait until all plans that were on their way have arrived, or were refused."""
@@ -205,7 +208,8 @@ class Fleet:
             try:
                 self._processes.ask(group.name, command)
             except ChannelFull:
-                continue  # it reads nothing: it is killed soon, and the next look tells its successor
+                asyncio.get_running_loop().call_later(_AGAIN_S, self.reconcile)  # it does not read just now
+                return
             self._places[camera] = key
 
     def _end(self, name: str, why: str) -> None:

@@ -21,7 +21,7 @@ class Hearing:
         """Keep what matters, pass it on."""
         match told.message:
             case m.PlansEnded():
-                self._plans_ended(told.group, told.message)
+                self._plans_ended(told.message)
             case m.CameraChanged():
                 self._camera_changed(told.group, told.message)
             case ProcessStarted() | ProcessEnded() | ProcessHangs():
@@ -30,19 +30,15 @@ class Hearing:
                 self._rest(told)
         self._parts.fleet.hear(told)
 
-    def _plans_ended(self, group: str, message: m.PlansEnded) -> None:
-        parts = self._parts
-        for name, state, cause in message.ends:
-            plan = parts.book.ended(name, state, cause)
-            if plan is not None:
-                parts.tell("plan.ended", {"plan": name, "group": group, "state": state, "cause": cause})
-                parts.over(plan)
+    def _plans_ended(self, message: m.PlansEnded) -> None:
+        ended = (self._parts.book.ended(name, state, cause) for name, state, cause in message.ends)
+        self._parts.over([plan for plan in ended if plan is not None])
 
     def _camera_changed(self, group: str, change: m.CameraChanged) -> None:
         parts = self._parts
         if change.state == "fault" and change.camera not in parts.fleet.located.cameras:
             # the process sees a node that breaks; what is known here is that the camera was unplugged
-            change = replace(change, state="gone")
+            change = replace(change, state="gone" if change.camera in parts.fleet.seen else "absent")
         parts.changes[change.camera] = change
         fields = asdict(change)
         del fields["at_ns"]

@@ -1,16 +1,14 @@
 """Entries of the journal with fields: CAMERA, PLAN, GROUP, TRACE_ID, CODE, and a MESSAGE_ID for each kind of event.
 
-`journalctl CAMERA=top` then finds all of a camera, `journalctl MESSAGE_ID=...` all of a kind. Started by somebody else
-than systemd, the same goes to stderr as text.
+`journalctl CAMERA=top` then finds all of a camera, `journalctl MESSAGE_ID=...` all of a kind.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from agent.control.facade import Document
 
@@ -33,6 +31,14 @@ _PRIORITIES = {
 
 Write = Callable[[str, int, Mapping[str, str]], None]
 """Takes a message, a priority as in syslog(3), and fields."""
+
+
+class Entries(Protocol):
+    """Where events are written down."""
+
+    def tell(self, kind: str, data: Document) -> None:
+        """One event; never waits for long."""
+        ...
 
 
 class Journal:
@@ -65,26 +71,19 @@ def in_words(kind: str, data: Document) -> str:
     return words + by + (f" {json.dumps(rest)}" if rest else "")
 
 
-def usual_journal(environment: Mapping[str, str]) -> Journal:
-    """The journal where systemd started us and its library is there; else stderr."""
+def usual_journal(environment: Mapping[str, str], otherwise: Write) -> Journal:
+    """The journal where systemd started us and its library is there."""
     if "JOURNAL_STREAM" in environment:
         try:
-            from systemd import journal
+            import systemd.journal as journal
         except ImportError:
-            pass
-        else:
-            return Journal(lambda message, priority, fields: _send(journal, message, priority, fields))
-    return Journal(_to_stderr)
+            return Journal(otherwise)
+        return Journal(lambda message, priority, fields: _send(journal, message, priority, fields))
+    return Journal(otherwise)
 
 
 def _send(journal: Any, message: str, priority: int, fields: Mapping[str, str]) -> None:
     journal.send(message, PRIORITY=str(priority), SYSLOG_IDENTIFIER="camera-agent", **fields)
-
-
-def _to_stderr(message: str, priority: int, _fields: Mapping[str, str]) -> None:
-    if priority <= _INFO:
-        sys.stderr.write(f"camera-agent: {message}\n")
-        sys.stderr.flush()
 
 
 def _priority(kind: str, data: Document) -> int:

@@ -76,7 +76,7 @@ def handed_over(environment: MutableMapping[str, str]) -> list[int]:
 
 def _sender(address: str) -> Send:
     try:
-        from systemd import daemon
+        import systemd.daemon as daemon
     except ImportError:
         return _datagrams(address)
 

@@ -18,7 +18,7 @@ from agent.config.planned import Planned
 from agent.control.facade import Document
 from agent.errors import AgentError, InputError, StorageError
 from agent.pipeline.frame_log import LOG_NAME
-from agent.pipeline.writer import file_name
+from agent.pipeline.names import file_name
 from agent.schedule.instants import PRIORITY_MAX
 from agent.schedule.plan import Plan
 from agent.service.parts import Parts

@@ -6,46 +6,20 @@ from collections.abc import Mapping
 
 from agent.capture.board import Of
 from agent.capture.group import Group
-from agent.capture.group_watch import GroupWatch
 from agent.capture.state_word import Phase, read_word
-from agent.capture.tick_log import TickRecord
+from agent.capture.tick_log import TickRecord, unpack
 from agent.schedule.account import Account
+from agent.schedule.ring import RingReader
+from agent.shared import FENCE
 
 
 class Pages:
-    """A reader for each group's page, made when it is first asked for. `release()` is idempotent."""
+    """Reads the pages of a supervisor's groups, which come and go."""
 
     def __init__(self, groups: Mapping[str, Group]) -> None:
         """`groups`: the supervisor's own mapping."""
         self._groups = groups
-        self._watches: dict[str, tuple[Group, GroupWatch]] = {}
-        self._last: dict[str, dict[int, TickRecord]] = {}
-
-    def __enter__(self) -> Pages:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-    def release(self) -> None:
-        """Let go of all pages."""
-        while self._watches:
-            self._watches.popitem()[1][1].release()
-
-    def watch(self, name: str) -> GroupWatch | None:
-        """A group's page; None where there is no such group."""
-        group = self._groups.get(name)
-        known = self._watches.get(name)
-        if known is not None and known[0] is not group:
-            del self._watches[name]
-            self._last.pop(name, None)
-            known[1].release()
-            known = None
-        if group is None:
-            return None
-        if known is None:
-            known = self._watches[name] = group, GroupWatch(group.order, group.board.words)
-        return known[1]
+        self._rings: dict[str, _Ring] = {}
 
     def phase(self, group: str, camera: str) -> Phase | None:
         """How a camera stands by its process; None where there is none."""
@@ -67,10 +41,27 @@ class Pages:
 
     def record(self, group: str, slot: int, due_ns: int) -> TickRecord | None:
         """The record of the last request of a place that ended, where it was the one due at `due_ns`."""
-        watch = self.watch(group)
-        if watch is None:
+        there = self._groups.get(group)
+        if there is None:
             return None
-        last = self._last.setdefault(group, {})  # bounded by the group's places
-        last |= {record.slot: record for _, _, record in watch.records()}
-        found = last.get(slot)
+        ring = self._rings.get(group)
+        if ring is None or ring.group is not there:
+            ring = self._rings[group] = _Ring(there)
+        found = ring.last().get(slot)
         return found if found is not None and found.due_ns == due_ns else None
+
+
+class _Ring:
+    """The requests of one group that ended: the last of each place."""
+
+    def __init__(self, group: Group) -> None:
+        self.group = group
+        self._reader = RingReader(group.board.ring, FENCE)
+        self._last: dict[int, TickRecord] = {}
+
+    def last(self) -> Mapping[int, TickRecord]:
+        """By place, with what ended since the last call."""
+        run_id = self.group.order.run_id
+        records = (unpack(record, run_id) for record in self._reader.read()[0])
+        self._last |= {record.slot: record for record in records}
+        return self._last

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from agent.capture.messages import CameraChanged
@@ -15,6 +15,9 @@ from agent.service.fleet import Fleet, Tell
 from agent.service.pages import Pages
 from agent.service.plan_book import KnownPlan, PlanBook
 from agent.service.processes import Processes
+
+_TOLD_EACH = 16
+"""So many ends at once are told one by one."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,8 +68,17 @@ class Parts:
             verb="ask",
         )
 
-    def over(self, plan: KnownPlan) -> None:
-        """A plan is over: whoever waits for that hears of it."""
-        watcher = self.watchers.pop(plan.wish.name, None)
-        if watcher is not None:
-            watcher(plan)
+    def over(self, plans: Sequence[KnownPlan]) -> None:
+        """Plans are over: whoever waits for that hears of it. Many are told as one, not to hold up what follows."""
+        for plan in plans:
+            watcher = self.watchers.pop(plan.wish.name, None)
+            if watcher is not None:
+                watcher(plan)
+        if len(plans) > _TOLD_EACH:
+            causes = {plan.cause for plan in plans}
+            told = {"count": len(plans), "first": plans[0].wish.name, "cause": "; ".join(sorted(causes)[:_TOLD_EACH])}
+            self.tell("plans.ended", told)
+            return
+        for plan in plans:
+            told = {"plan": plan.wish.name, "group": plan.wish.group, "state": plan.standing.value}
+            self.tell("plan.ended", {**told, "cause": plan.cause})

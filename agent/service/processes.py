@@ -16,6 +16,8 @@ from agent.clock import ReadClock, monotonic_ns
 from agent.errors import AgentError
 from agent.units import NS_PER_S
 
+Then = Callable[[Any], None]
+"""Takes the facts of a command that was carried out."""
 Hear = Callable[[Told], None]
 """Told every event, in the order of their coming; answers go to those who asked."""
 
@@ -36,7 +38,7 @@ class Processes:
         self._epoll = select.epoll()
         self._registered: set[int] = set()
         self._timer: asyncio.Handle | None = None
-        self._asked: dict[int, asyncio.Future[m.Done | m.Refused]] = {}
+        self._asked: dict[int, tuple[asyncio.Future[m.Done | m.Refused], Then | None]] = {}
         self._ends: dict[str, asyncio.Event] = {}
         self._released = False
         self._loop.add_reader(self._epoll.fileno(), self._turn)
@@ -57,11 +59,15 @@ class Processes:
         """The id of the next command."""
         return self.supervisor.number()
 
-    def ask(self, group: str, command: m.Command) -> asyncio.Future[m.Done | m.Refused]:
-        """Written to the group's process when this returns. Raises GroupUnknown, ChannelFull."""
+    def ask(self, group: str, command: m.Command, then: Then | None = None) -> asyncio.Future[m.Done | m.Refused]:
+        """Written to the group's process when this returns. Raises GroupUnknown, ChannelFull.
+
+        `then`: takes the facts before anything is heard that was said after the answer; who waits for the future runs
+        later than that.
+        """
         self.supervisor.ask(group, command, self._now_ns())
         answer: asyncio.Future[m.Done | m.Refused] = self._loop.create_future()
-        self._asked[command.id] = answer
+        self._asked[command.id] = answer, then
         self._arm()
         return answer
 
@@ -73,7 +79,9 @@ class Processes:
         gone = self._ends[group] = asyncio.Event()
         self.ask(group, m.Quit(id=self.number(), by=by))
         try:
-            await gone.wait()
+            while not self._is_over(group):
+                gone.clear()
+                await gone.wait()
         finally:
             del self._ends[group]
         self.supervisor.remove(group)
@@ -89,7 +97,7 @@ class Processes:
         if self._timer is not None:
             self._timer.cancel()
         asked, self._asked = self._asked, {}
-        for answer in asked.values():
+        for answer, _ in asked.values():
             answer.cancel()
 
     def _turn(self) -> None:
@@ -99,19 +107,31 @@ class Processes:
         for told in self.supervisor.handle(self.turned_ns):
             self._told(told)
         for name, gone in self._ends.items():
-            group = self.supervisor.groups[name]
-            if group.over and group.pid is None:
+            if self._is_over(name):
                 gone.set()
         self._arm()
+
+    def _is_over(self, name: str) -> bool:
+        """It has gone, and everything that it owed was handed out."""
+        group = self.supervisor.groups[name]
+        return group.over and group.pid is None and group.next_ns() is None
 
     def _told(self, told: Told) -> None:
         message = told.message
         if isinstance(message, m.Done | m.Refused) and message.re:
-            answer = self._asked.pop(message.re, None)
-            if answer is not None and not answer.done():
-                answer.set_result(message)
+            self._answered(message)
             return
         self._hear(told)
+
+    def _answered(self, message: m.Done | m.Refused) -> None:
+        asked = self._asked.pop(message.re, None)
+        if asked is None:
+            return
+        answer, then = asked
+        if then is not None and isinstance(message, m.Done):
+            then(message.facts)
+        if not answer.done():
+            answer.set_result(message)
 
     def _arm(self) -> None:
         """Wait for what the supervisor waits for now. A number may be another descriptor's since the last time."""

@@ -147,9 +147,7 @@ class Reloading:
 
     def _over(self, plan: KnownPlan, cause: str) -> None:
         self._parts.book.end(plan, Standing.CANCELLED, cause)
-        told = {"plan": plan.wish.name, "group": plan.wish.group, "state": "cancelled", "cause": cause}
-        self._parts.tell("plan.ended", told)
-        self._parts.over(plan)
+        self._parts.over([plan])
 
     def _expose(self, changes: Changes) -> Iterable[Awaitable[Any]]:
         for each in changes.exposures:

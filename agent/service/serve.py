@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterable, MutableMapping
-from contextlib import AsyncExitStack, ExitStack
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from agent.errors import AgentError
 from agent.service.agent import CameraAgent
 from agent.service.fleet import Fleet
 from agent.service.hearing import Hearing
-from agent.service.journal import Journal
+from agent.service.journal import Entries
 from agent.service.notify import Notifier, handed_over, notifier
 from agent.service.pages import Pages
 from agent.service.parts import Parts
@@ -51,7 +51,7 @@ class Surroundings:
 
     ways: Ways
     presence: OpenPresence
-    journal: Journal
+    journal: Entries
     state: Path
     environment: MutableMapping[str, str]
     socket: Path | None = None
@@ -72,6 +72,7 @@ class Service:
         self._stop = asyncio.Event()
         self._reloads: set[asyncio.Task[None]] = set()
         self._stalled = ""
+        self._serves = False
 
     async def __aenter__(self) -> Service:
         async with AsyncExitStack() as resources:
@@ -87,13 +88,18 @@ class Service:
         self._stop.set()
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT; SIGHUP reads the configuration anew."""
+        """Serve until it is told to end."""
+        await self._stop.wait()
+
+    @contextmanager
+    def heeding_signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT end it, also while it is beginning; SIGHUP reads the configuration anew."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
         try:
-            await self._stop.wait()
+            yield
         finally:
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 loop.remove_signal_handler(number)
@@ -113,23 +119,24 @@ class Service:
         resources.callback(self._broadcast.end)
         supervisor = resources.enter_context(Supervisor((), around.ways, around.now_ns(), _ROOM))
         processes = resources.enter_context(Processes(supervisor, self._hear, around.now_ns))
-        self._compose(file, processes, resources)
+        self._compose(file, processes)
         self._reloads_are_told()
         self._server = Server(self.agent, [each.socket for each in listeners.all], access=access)
         resources.push_async_callback(self._end)
         self._follow(presence, resources)
         self._server.start()
+        self._serves = True
+        self._notifier.ready(self._status())
         if watchdog is not None:
             self._feed(watchdog, Progress(supervisor.groups, self._turned_ns, wedged_ns=around.ways.wedged_ns))
-            resources.callback(self._feeding.cancel)
-        self._notifier.ready(self._status())
+            resources.callback(self._feed_no_more)
 
-    def _compose(self, file: ServiceFile, processes: Processes, resources: AsyncExitStack) -> None:
+    def _compose(self, file: ServiceFile, processes: Processes) -> None:
         around = self._around
         book = PlanBook()
         clocks = {"now_ns": around.now_ns, "realtime_now_ns": around.realtime_now_ns}
         fleet = Fleet(file, around.state, processes, book, self._tell, **clocks)
-        pages = resources.enter_context(Pages(processes.supervisor.groups))
+        pages = Pages(processes.supervisor.groups)
         self._parts = Parts(
             fleet=fleet, processes=processes, book=book, pages=pages, tell=self._tell, now_ns=around.now_ns
         )
@@ -199,7 +206,12 @@ class Service:
         loop = asyncio.get_running_loop()
         self._feeding = loop.call_later(watchdog.interval_ns / NS_PER_S, self._feed, watchdog, progress)
 
+    def _feed_no_more(self) -> None:
+        self._feeding.cancel()
+
     def _reload_soon(self) -> None:
+        if not self._serves:
+            return  # it reads its file just now
         task = asyncio.get_running_loop().create_task(self._reload_by_signal())
         self._reloads.add(task)
         task.add_done_callback(self._reloads.discard)
@@ -276,8 +288,10 @@ def _ids(names: Iterable[str] | None) -> frozenset[int] | None:
 
 async def serve(path: Path, surroundings: Surroundings) -> None:
     """Be the service until it is told to end. Raises ConfigError, and what keeps it from starting."""
-    async with Service(path, surroundings) as service:
-        await service.run()
+    service = Service(path, surroundings)
+    with service.heeding_signals():
+        async with service:
+            await service.run()
 
 
 def state_folder(environment: MutableMapping[str, str]) -> Path:

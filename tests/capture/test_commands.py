@@ -439,3 +439,54 @@ def test_everybody_is_answered_once(stage):
     stage.settle()
     for number in numbers:
         stage.answer(number)
+
+
+# -- limits, controls, and where cameras are --------------------------------------------------------------------------
+
+
+def test_limits_that_come_while_plans_run_hold_for_all_of_them_and_go_again():
+    with LoopStage(capacity=8, quotas={"agent": Limit(1000, NS_PER_S)}) as stage:
+        stage.add("p", quota=Limit(1000, NS_PER_S))
+        stage.advance(200 * NS_PER_MS)
+        limited = stage.account("p")
+        assert limited.refused == 0
+        stage.buckets.set_limit(0, Limit(1, 3600 * NS_PER_S), stage.clock.now_ns())
+        stage.ask(m.SetLimits, places={})
+        stage.advance(200 * NS_PER_MS)
+        assert stage.account("p").refused == 0
+        stage.ask(m.SetLimits, places={"agent": 0})
+        stage.advance(400 * NS_PER_MS)
+        assert stage.account("p").refused_agent >= 8
+
+
+def test_controls_are_read_and_set_as_one_while_it_streams(stage):
+    found = {control["name"]: control for control in facts(stage, asked(stage, m.ReadControls, camera="top"))}
+    brightness = found["brightness"]
+    assert brightness["minimum"] <= brightness["value"] <= brightness["maximum"]
+    other = brightness["minimum"]
+    report = facts(stage, asked(stage, m.SetControls, camera="top", values={"brightness": other}))
+    assert report == {"brightness": other}
+    code, _ = refusal(
+        stage,
+        asked(stage, m.SetControls, camera="top", values={"brightness": brightness["default"], "brightnes": 1}),
+    )
+    assert code == "control_unknown"
+    again = {control["name"]: control for control in facts(stage, asked(stage, m.ReadControls, camera="top"))}
+    assert again["brightness"]["value"] == other
+    assert stage.streams()
+
+
+def test_where_a_camera_is_is_told_whatever_is_cancelled(stage):
+    number = stage.send(m.Relocate, camera="top", path="")
+    stage.cancel("all")
+    stage.settle()
+    assert facts(stage, number) is None
+    assert refusal(stage, asked(stage, m.StartCamera, camera="top"))[0] == "camera_absent"
+    facts(stage, asked(stage, m.Relocate, camera="top", path=stage.cameras["top"].path))
+    assert stage.streams()
+
+
+def asked(stage, kind, /, **what):
+    number = stage.send(kind, **what)
+    stage.settle()
+    return number

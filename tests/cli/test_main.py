@@ -69,7 +69,7 @@ def test_an_unknown_verb_names_the_known_ones(cli):
     result = cli("frobnicate")
     assert result.code == 2
     assert "no such command 'frobnicate'" in result.err
-    assert "devices, controls, capture, plan, trigger, demo" in result.err
+    assert "devices, controls, capture, plan, trigger, config, serve, status, " in result.err
 
 
 def test_unexpected_exceptions_are_not_swallowed():
@@ -82,7 +82,7 @@ def test_unexpected_exceptions_are_not_swallowed():
 
 def test_completion_of_bash():
     done = python(
-        "-m", "agent.cli", _CAMERA_AGENT_COMPLETE="bash_complete", COMP_WORDS="camera-agent ca", COMP_CWORD="1"
+        "-m", "agent.cli", _CAMERA_AGENT_COMPLETE="bash_complete", COMP_WORDS="camera-agent cap", COMP_CWORD="1"
     )
     assert done.stdout == "plain,capture\n"
 

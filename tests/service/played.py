@@ -1,22 +1,38 @@
 """A service whose cameras a test plugs in, and whose capture processes it plays."""
 
 import asyncio
+import json
 import os
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 from capture.acting import Actor
 
 from agent.capture import messages as m
+from agent.capture import tick_log
+from agent.capture.board import Board, Of
 from agent.capture.life import Ways
 from agent.capture.process_messages import Assignment
+from agent.capture.state_word import Phase
+from agent.capture.tick_log import End
 from agent.discovery.camera import Camera
 from agent.discovery.identity import Identity
 from agent.discovery.node import Node
+from agent.schedule.requests import trace_id
+from agent.schedule.ring import Ring
 from agent.service.journal import Journal
 from agent.service.serve import Service, Surroundings
+from agent.shared import FENCE, Page
 
 LIMIT_S = 20
+RECORD = {
+    "file": "top-000007.jpg",
+    "sequence": 5,
+    "timestamp_ns": 0,
+    "timestamp_source": "eof",
+    "exposure_ns": None,
+    "uncertainty_ns": 3,
+}
 
 
 def camera(path, serial=None, model="Bench", port=None, made_us=1):
@@ -69,6 +85,11 @@ class PlayedProcess(Actor):
         super().__init__(pid, inherited, True)
         self.heard, self.stage = [], stage
         self.slots, self.free = {}, 0
+        self.ends_at_once = None
+        self._resources = ExitStack()
+        page = self._resources.enter_context(Page.attach_writer(inherited.page))
+        self._board = Board(page.words)
+        self._resources.callback(self._board.release)
         self.order = None
         asyncio.get_running_loop().add_reader(self.channel.fileno(), self._read)
 
@@ -76,6 +97,28 @@ class PlayedProcess(Actor):
         if self._status is None:
             asyncio.get_running_loop().remove_reader(self.channel.fileno())
         super().die(status)
+
+    def release(self, limit_ns):
+        self._resources.close()
+        return super().release(limit_ns)
+
+    def armed(self, phase=Phase.ARMED):
+        """What its page says of its first camera."""
+        self._board.camera(0)[Of.WORD] = phase
+
+    def shoot(self, end=End.DELIVERED, *, line=True):
+        """The one tick of the plan that it was given last ends, and its picture is written."""
+        plan = self.of(m.AddPlans)[-1].orders[0].plan
+        slot = self.slots.pop(plan.name)
+        tick_log.put(Ring(self._board.ring, FENCE), slot, end, 0, plan.start_ns, plan.start_ns, plan.start_ns + 9)
+        trace = trace_id(self.order.run_id, slot, 0)
+        if line:
+            self.order.sink.folder.mkdir(parents=True, exist_ok=True)
+            record = {**RECORD, "timestamp_ns": plan.start_ns + 100, "exposure_ns": 40, "trace_ids": [trace]}
+            with (self.order.sink.folder / "frames.jsonl").open("a") as log:
+                log.write(json.dumps({**RECORD, "trace_ids": ["another"]}) + "\n" + json.dumps(record) + "\n")
+        self.say(m.PlansEnded(at_ns=1, ends=((plan.name, "finished", ""),)))
+        return trace
 
     def of(self, kind):
         return [message for message in self.heard if isinstance(message, kind)]
@@ -112,6 +155,8 @@ class PlayedProcess(Actor):
             case _:
                 facts = None
         self.say(m.Done(re=message.id, at_ns=1, facts=facts))
+        if isinstance(message, m.AddPlans) and self.ends_at_once is not None:
+            self.shoot(self.ends_at_once, line=False)
         if isinstance(message, m.Quit):
             self.die(0)
 

@@ -1,5 +1,7 @@
 """The service with played processes: cameras that come and go, plans that are kept, reloads."""
 
+import asyncio
+
 import pytest
 from service.played import camera, played
 
@@ -371,6 +373,134 @@ def test_the_end_quits_every_process(tmp_path):
     assert [len(process.of(m.Quit)) for process in stage.processes] == [1, 1]
     assert not any(process.killed and process.status() != 0 for process in stage.processes)
     assert not (tmp_path / "control.sock").exists()
+
+
+def test_a_process_that_does_not_end_is_killed_and_the_service_ends(tmp_path):
+    config = CONFIG + "limits: {stop: 50ms, step: 50ms}\n"
+
+    async def scene(stage):
+        await stage.ready("top")
+        stage.keeps.add(m.Quit)
+        stage.keeps.add(m.Cancel)
+        report = stage.agent.cancel("all", "", "anna")
+        await asyncio.sleep(0)
+        assert not report.done()
+
+    stage = played(tmp_path, config, TOP)(scene)
+    assert stage.process("top").killed
+    assert "did not end when it was told to" in next(
+        message for message, _, fields in stage.entries if fields["KIND"] == "group.ended"
+    )
+
+
+def test_plans_that_were_cancelled_are_over_though_their_process_dies(tmp_path):
+    async def scene(stage):
+        await stage.ready("top")
+        stage.keeps.add(m.Cancel)
+        answer = stage.agent.cancel_plan("lapse", "anna")
+        stage.process("top").die(-9)
+        assert (await answer)["plans"] == 1
+        assert (await stage.agent.plan("lapse"))["state"] == "cancelled"
+
+    played(tmp_path, CONFIG, TOP)(scene)
+
+
+def test_a_plan_that_is_cancelled_on_its_way_is_counted_once(tmp_path):
+    async def scene(stage):
+        await stage.ready("top")
+        stage.keeps.add(m.AddPlans)
+        adding = asyncio.create_task(stage.agent.add_plans({"mine": {"camera": "top", "every": "1s"}}, "anna", ""))
+        while not stage.agent.parts.book.concerned("plan", "mine"):
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        process = stage.process("top")
+        report = stage.agent.cancel_plan("mine", "bob")
+        process.say(
+            m.Refused(
+                re=stage.agent.parts.processes.number() - 2,
+                at_ns=1,
+                code="cancelled",
+                exit_code=1,
+                message="cancelled by bob",
+                hint="",
+            )
+        )
+        with pytest.raises(AgentError, match="cancelled by bob"):
+            await adding
+        assert (await report)["plans"] == 0
+        with pytest.raises(NotFound):
+            await stage.agent.plan("mine")
+
+    played(tmp_path, CONFIG, TOP)(scene)
+
+
+def test_many_ends_are_told_as_one(tmp_path):
+    async def scene(stage):
+        await stage.ready("top")
+        await stage.agent.add_plans({"many": {"camera": "top", "every": "1s", "copies": 40}}, "anna", "user-anna")
+        assert len(stage.process("top").slots) == 41
+        report = await stage.agent.cancel("client", "user-anna", "anna")
+        assert report["plans"] == 41  # the played process ends all
+        assert stage.kinds.count("plan.ended") == 0
+        assert stage.kinds.count("plans.ended") == 1
+
+    played(tmp_path, CONFIG, TOP)(scene)
+
+
+def test_a_process_that_never_comes_up_has_its_plans_wait(tmp_path):
+    async def scene(stage):
+        stage.comes_up = False
+        stage.present.plug(TOP)
+        await stage.until(lambda: "group.started" in stage.kinds)
+        await stage.agent.start("top", "a test")
+        (plan,) = await stage.agent.add_plans({"mine": {"camera": "top", "every": "1s"}}, "anna", "")
+        assert plan["state"] == "waiting"
+        stage.process("top").die(1)
+        stage.comes_up = True
+        await stage.ready("top")
+        assert sorted(names(stage.process("top"))) == ["lapse", "mine"]
+
+    played(tmp_path, CONFIG)(scene)
+
+
+def test_dates_that_are_past_are_over_and_others_go_on(tmp_path):
+    config = CONFIG + "  past: {camera: top, start: 2020-01-31T08:00:00Z}\n"
+
+    async def scene(stage):
+        await stage.ready("top")
+        past = await stage.agent.plan("past")
+        assert (past["state"], past["cause"]) == ("finished", "all of its dates are past")
+        assert names(stage.process("top")) == ["lapse"]
+
+    played(tmp_path, config, TOP)(scene)
+
+
+def test_what_is_asked_is_in_the_journal_with_who_asked(tmp_path):
+    async def scene(stage):
+        await stage.ready("top")
+        await stage.agent.start("top", "user anna (pid 7)")
+        await stage.agent.add_plans({"mine": {"camera": "top", "every": "1s"}}, "user anna (pid 7)", "")
+        entries = [(fields["KIND"], fields.get("CAMERA"), fields.get("PLAN")) for _, _, fields in stage.entries[-2:]]
+        assert entries == [("camera.asked", "top", None), ("plan.added", None, "mine")]
+        assert {fields["BY"] for _, _, fields in stage.entries[-2:]} == {"user anna (pid 7)"}
+        assert all(len(fields["MESSAGE_ID"]) == 32 for _, _, fields in stage.entries)
+
+    played(tmp_path, CONFIG, TOP)(scene)
+
+
+def test_health_says_what_is_wrong(tmp_path):
+    async def scene(stage):
+        await stage.ready("top")
+        health = await stage.agent.health()
+        assert (health["healthy"], health["problems"]) == (False, ["camera left is absent: no camera has serial B2"])
+        stage.present.plug(TOP, LEFT)
+        await stage.ready("left")
+        assert (await stage.agent.health())["healthy"]
+        stats = await stage.agent.stats()
+        assert set(stats["cameras"]) == {"top", "left"}
+        assert stats["lateness"] == dict.fromkeys(stats["lateness"]) | {"count": 0}
+
+    played(tmp_path, CONFIG, TOP)(scene)
 
 
 def test_a_configuration_that_is_bad_from_the_start_starts_nothing(tmp_path):
