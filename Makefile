@@ -5,7 +5,24 @@ BIN := $(VENV)/bin
 INSTALL := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test rig bench service constraints clean
+.PHONY: help demo test rig bench service install uninstall deb constraints clean
+
+# where `make install` puts things; DESTDIR is a place that becomes / later
+PREFIX ?= /usr/local
+DESTDIR ?=
+SYSCONFDIR ?= /etc
+# systemd and udev look here for a local installation, and nowhere else
+SYSTEM_PREFIX ?= $(if $(filter /usr,$(PREFIX)),/usr,/usr/local)
+ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/site-functions
+BUILD ?= build
+# folders with the wheel of the project and those of all it needs; without: fetched, and built from this checkout
+WHEELS ?= $(BUILD)/wheels
+DIST ?= dist
+DEB_COMPRESSION ?= xz
+# systemd-python builds against libsystemd; an agent without it keeps no structured journal
+EXTRAS ?= $(shell pkg-config --exists libsystemd 2>/dev/null && echo '[service]')
+LAYOUT = PYTHON='$(PYTHON)' PREFIX='$(PREFIX)' SYSTEM_PREFIX='$(SYSTEM_PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' \
+  ZSH_COMPLETIONS='$(ZSH_COMPLETIONS)' EXTRAS='$(EXTRAS)' PURGE='$(PURGE)'
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +61,30 @@ service: $(VENV)/pip ## Add the extra `service` (systemd-python), which builds a
 	@pkg-config --exists libsystemd \
 	  || { echo "make: libsystemd's headers are missing: apt-get install libsystemd-dev pkg-config gcc python3-dev" >&2; exit 1; }
 	@$(INSTALL) --editable '.[service]'
+
+# with a pip of the very Python that will run them
+$(BUILD)/wheels: constraints.txt pyproject.toml $(shell find agent -name '*.py' 2>/dev/null)
+	@echo "building the wheel of camera-agent, fetching those of what it needs ..."
+	@rm -rf $@
+	@$(PYTHON) -m venv $(BUILD)/pip || { echo "make: no venv module here: apt-get install python3-venv" >&2; exit 1; }
+	@PIP_CONSTRAINT=constraints.txt $(BUILD)/pip/bin/pip wheel --quiet --disable-pip-version-check --wheel-dir $@ '.$(EXTRAS)'
+
+install: $(WHEELS) ## The agent and its service into PREFIX (/usr/local), below DESTDIR; WHEELS=DIR for one without network
+	@$(LAYOUT) DESTDIR='$(DESTDIR)' packaging/install $(WHEELS)
+	@$(if $(DESTDIR),,packaging/debian/postinst configure)
+
+uninstall: ## Take it away again; PURGE=1: with configuration, pictures and user
+	@$(if $(DESTDIR),,packaging/debian/prerm remove)
+	@$(LAYOUT) DESTDIR='$(DESTDIR)' packaging/uninstall
+	@$(if $(DESTDIR),,packaging/debian/postrm remove $(if $(PURGE),&& packaging/debian/postrm purge))
+
+# the system's own: another is on no other machine
+deb: PYTHON = /usr/bin/python3
+deb: $(WHEELS) ## A Debian package for this machine's release, in dist/
+	@rm -rf $(BUILD)/deb
+	@$(LAYOUT) DESTDIR=$(BUILD)/deb PREFIX=/usr SYSTEM_PREFIX=/usr SYSCONFDIR=/etc \
+	  ZSH_COMPLETIONS=/usr/share/zsh/vendor-completions EXTRAS='[service]' packaging/install $(WHEELS)
+	@DEB_COMPRESSION=$(DEB_COMPRESSION) packaging/deb $(BUILD)/deb $(DIST)
 
 constraints: ## Renew constraints.txt from what PyPI has today
 	rm -rf build/pins && $(PYTHON) -m venv build/pins

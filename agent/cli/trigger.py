@@ -10,6 +10,7 @@ _VERBS = {
     "lines": "The chips and lines of this machine, and who uses them.",
     "fire": "Send pulses on a line, on time, and show when each edge was.",
     "watch": "Show each edge of a line as the kernel stamped it.",
+    "safe": "Drive the outputs of a file to their safe levels.",
     "self-test": "Pulse, and expect one frame of each camera.",
 }
 _EPILOG = """\b
@@ -18,6 +19,7 @@ Examples:
   camera-agent trigger fire gpiochip0:17 --pulse 1ms --count 10 --every 100ms
   camera-agent trigger watch gpiochip0:27 --bias pull-up --for 10s
   camera-agent trigger self-test plans.yaml line-1 --count 20
+  camera-agent trigger safe plans.yaml
   camera-agent trigger lines --simulate --json
 
 \b

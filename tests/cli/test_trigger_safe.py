@@ -1,0 +1,51 @@
+"""`trigger safe`: outputs that a killed process left behind, safe again."""
+
+import pytest
+from cli.lines_bench import TRIGGER, LinesBench
+
+FILE = """\
+cameras:
+  top: {device: /dev/video0, group: line-1, trigger: {}}
+groups:
+  line-1:
+    trigger: {kind: pulse, pulse: 1ms, output: {line: "bench:trigger", safe: SAFE}}
+plans:
+  a: {camera: top, every: 1s}
+"""
+
+
+@pytest.fixture
+def bench(capsys):
+    with LinesBench(capsys) as made:
+        yield made
+
+
+def written(folder, safe="inactive"):
+    path = folder / "plans.yaml"
+    path.write_text(FILE.replace("SAFE", safe))
+    return path
+
+
+@pytest.mark.parametrize(("safe", "high"), [("inactive", False), ("active", True)])
+def test_a_line_that_was_left_at_another_level_is_driven_to_its_safe_one(bench, tmp_path, safe, high):
+    bench.chip.pull(TRIGGER, not high)
+    bench.levels.clear()
+    result = bench.call("safe", written(tmp_path, safe))
+    assert (result.code, result.out, result.err) == (0, "line-1: safe\n", "")
+    assert bench.levels[0] is high, "let go of, a simulated line follows what pulls it"
+    assert bench.is_free()
+
+
+def test_a_line_that_somebody_holds_is_left_to_them_and_told(bench, tmp_path):
+    with bench.hold():
+        result = bench.call("safe", written(tmp_path), "--json")
+    assert result.code == 5
+    [group] = result.document["groups"]
+    assert (group["group"], group["safe"], group["errors"][0]["code"]) == ("line-1", False, "line_busy")
+
+
+def test_a_file_without_outputs_has_nothing_to_make_safe(bench, tmp_path):
+    path = tmp_path / "plans.yaml"
+    path.write_text("cameras: {top: {device: /dev/video0}}\nplans: {a: {camera: top, every: 1s}}\n")
+    result = bench.call("safe", path)
+    assert (result.code, result.out) == (0, "")
