@@ -42,8 +42,9 @@ def stop(*, names: tuple[str, ...], everything: bool, socket_path: Path | None, 
 
 def show_cancel(report: dict[str, Any], what: str) -> None:
     """What a cancel did, a line for each camera."""
-    plans = "was over already" if report["already"] else f"{report['plans']} plans cancelled"
-    click.echo(printable(f"{what}: {plans}"))
+    count = report["plans"]
+    told = "was over already" if report["already"] else f"{count} plan{'' if count == 1 else 's'} cancelled"
+    click.echo(printable(f"{what}: {told}"))
     for camera in report["cameras"]:
         click.echo(printable(f"  {camera_text(camera)}"))
     if report["still_on"]:

@@ -29,6 +29,8 @@ Examples:
 Without a terminal it looks once. Ctrl-C ends it.
 """
 _PLANS_SHOWN = 40
+_ENDS = ("delivered", "failed", "coalesced", "skipped", "refused", "cancelled", "shots_cancelled")
+"""What a tick of an account ends as (agent.schedule.account)."""
 
 
 @click.command(epilog=_EPILOG)
@@ -115,8 +117,10 @@ def period_text(period_ns: int | None) -> str:
 
 
 def account_text(account: Mapping[str, Any]) -> str:
-    """How ticks ended: `20 delivered, 1 skipped`."""
-    return ", ".join(f"{count} {how}" for how, count in account.items() if count and isinstance(count, int)) or "-"
+    """How ticks ended: `22 ticks: 20 delivered, 2 skipped busy`."""
+    ends = [f"{count} {key.replace('_', ' ')}" for key, count in account.items() if key.startswith(_ENDS) and count]
+    ticks = account.get("ticks", 0)
+    return f"{ticks} tick{'' if ticks == 1 else 's'}" + (f": {', '.join(ends)}" if ends else "")
 
 
 def _figure(figures: object, key: str) -> str:

@@ -12,7 +12,8 @@ class Bounds:
     """Every bound of the control socket; times in nanoseconds.
 
     `connections`: when one more comes, one that is idle is closed for it; where none is, it may only cancel, and
-    `reserve` of those are let in beside. `head_bytes`, `body_bytes`: of one request. `head_ns`, `body_ns`: from its
+    `reserve` of those are let in beside. `head_bytes`, `body_bytes`: of one request. `bodies_bytes`: of all that
+    are being received, where one is more than a few KiB. `head_ns`, `body_ns`: from its
     first byte to its last. `idle_ns`: between requests. `drain_ns`: how long an answer may wait for a client that does
     not read. `requests`: under way at once. `per_turn`: begun in one turn of the event loop. `rate_per_s`, `burst`:
     requests of one user. Cancels are bound by neither of the last three, nor by `requests`.
@@ -22,12 +23,13 @@ class Bounds:
     reserve: int = 16
     head_bytes: int = 16 * 1024
     body_bytes: int = 1024 * 1024
+    bodies_bytes: int = 16 * 1024 * 1024
     head_ns: int = 5 * NS_PER_S
     body_ns: int = 10 * NS_PER_S
     idle_ns: int = 60 * NS_PER_S
     drain_ns: int = 10 * NS_PER_S
     requests: int = 128
-    per_turn: int = 8
+    per_turn: int = 2
     rate_per_s: int = 1000
     burst: int = 1000
 

@@ -3,65 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import enum
 from collections.abc import Sequence
-from typing import Any, Protocol
+from http import HTTPStatus
+from typing import Any
 
 import h11
 
 from agent.clock import ReadClock
 from agent.control.answer import Answer
 from agent.control.bounds import Bounds
+from agent.control.desk import URGENT, Desk, Phase
 from agent.control.peer import Peer, hung_up
-from agent.control.refusals import head_too_large, not_http, too_large, too_slow
-from agent.control.request import Request, parse_request
+from agent.control.refusals import head_too_large, not_http, too_large, too_many, too_slow
+from agent.control.request import parse_request
 from agent.errors import AgentError
 
-URGENT = (b"DELETE ", b"POST /v1/cancel ")
-"""How a request begins that may end something: it is read before all that waits."""
 _UNREAD_BYTES = 64 * 1024
 """So much may lie here while a request is carried out; then the socket is not read."""
 
+_SMALL_BYTES = 8 * 1024
+"""A body up to this is taken whatever the others are."""
 _STEPS = 64
 """Pieces of a body that are read in one turn; what has more of them waits for the next."""
-
-
-class Phase(enum.Enum):
-    """What a connection is at; the first word of what is told when it takes too long."""
-
-    IDLE = "idle"
-    HEAD = "head"
-    BODY = "body"
-    BUSY = "busy"
-    ENDING = "ending"
-    """Nothing is read any more; what is written still leaves."""
-
-
-class Desk(Protocol):
-    """Where a connection takes its requests. All its methods return at once."""
-
-    def ready(self, connection: Connection) -> None:
-        """Bytes are there; `advance` when its turn comes."""
-        ...
-
-    def begin(self, connection: Connection, request: Request) -> None:
-        """A whole request: it is answered by `answer`, or by `open_stream`, some time."""
-        ...
-
-    def refuse(self, connection: Connection, error: AgentError) -> Answer:
-        """The answer to what is no request."""
-        ...
-
-    def gone(self, connection: Connection) -> None:
-        """It is closed; its socket is free."""
-        ...
 
 
 class Connection(asyncio.Protocol):
     """A client's connection, one request at a time. In the thread of the event loop.
 
-    `only_cancels`: it came when there were too many, and may only end something. `busy`, `phase` and `since_ns` are
-    for whoever looks after its limits: `expire`.
+    `only_cancels`: it came when there were too many, and may only end something. `busy`, `phase`, `since_ns` and
+    `body_bytes` are for whoever looks after its limits: `expire`.
     """
 
     def __init__(
@@ -83,7 +53,7 @@ class Connection(asyncio.Protocol):
         self._is_head = False
         """The method is HEAD, whose answer has no body."""
         self._body: list[bytes] = []
-        self._body_bytes = 0
+        self.body_bytes = 0
         self._unread = 0
         self._urgent = False
         self._eof = False
@@ -175,9 +145,11 @@ class Connection(asyncio.Protocol):
             self._take_head(event)
         elif isinstance(event, h11.Data):
             self._body.append(bytes(event.data))
-            self._body_bytes += len(event.data)
-            if self._body_bytes > self._bounds.body_bytes:
+            self.body_bytes += len(event.data)
+            if self.body_bytes > self._bounds.body_bytes:
                 raise too_large(self._bounds)
+            if self.body_bytes > _SMALL_BYTES and not self._desk.has_room():
+                raise too_many(self._bounds)
         elif isinstance(event, h11.EndOfMessage):
             self._whole()
         else:
@@ -193,7 +165,7 @@ class Connection(asyncio.Protocol):
         self._head = head
         self._is_head = head.method == b"HEAD"
         self._body.clear()
-        self._body_bytes = 0
+        self.body_bytes = 0
         self._enter(Phase.BODY)
 
     def _whole(self) -> None:
@@ -202,6 +174,7 @@ class Connection(asyncio.Protocol):
             return
         request = parse_request(head.method, head.target, list(head.headers), b"".join(self._body))
         self._body.clear()
+        self.body_bytes = 0
         self._urgent = False
         self._enter(Phase.BUSY)
         self._unread = len(self._http.trailing_data[0])
@@ -271,7 +244,8 @@ class Connection(asyncio.Protocol):
         self.close()
 
     def _write_whole(self, answer: Answer, more: Sequence[tuple[str, str]]) -> None:
-        response = h11.Response(status_code=answer.status, headers=[*answer.all_headers(), *more])
+        headers = [*answer.all_headers(), *more]
+        response = h11.Response(status_code=answer.status, headers=headers, reason=HTTPStatus(answer.status).phrase)
         body = () if self._is_head else (h11.Data(data=answer.body),)
         self._write(response, *body, h11.EndOfMessage())
 

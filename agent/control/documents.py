@@ -75,7 +75,10 @@ CONTROL_VALUES = mapping(
 CONTROLS_SET = document(camera={"type": "string"}, values=anything("What was read back."))
 EXPOSURE_ORDER = table(required=("exposure",), exposure=DURATION, gain=GAIN)
 EXPOSED = document(
-    camera={"type": "string"}, asked_ns=integer(least=0), granted_ns=integer(least=0), why={"type": "string"}
+    camera={"type": "string"},
+    asked_ns=integer(least=0),
+    granted_ns=integer(least=0),
+    why=listed({"type": "string"}, "What made them differ."),
 )
 CAPTURE_ORDER = table(exposure=DURATION, gain=GAIN, timeout=DURATION)
 CAPTURED = document(
@@ -91,7 +94,7 @@ CAPTURED = document(
 PLAN = document(
     name={"type": "string"},
     camera={"type": "string"},
-    state=choice("waiting", "running", "finished", "cancelled"),
+    state=choice("waiting", "running", "finished", "cancelled", "refused"),
     client={"type": "string"},
     period_ns=nullable(integer(least=0)),
     priority=integer(),
@@ -113,7 +116,7 @@ GROUP = document(
     pid=nullable(integer(least=1)),
     state={"type": "string"},
 )
-TRIGGER = document(group={"type": "string"}, kind={"type": "string"})
+TRIGGER = document(group={"type": "string"}, kind=nullable({"type": "string"}))
 RELEASED = document(group={"type": "string"}, released=boolean())
 QUOTA = document(bucket={"type": "string"}, limit=nullable({"type": "string"}))
 QUOTA_ORDER = table(required=("limit",), limit=LIMIT)

@@ -87,7 +87,10 @@ class Agent(Protocol):
         ...
 
     async def expose(self, name: str, exposure_ns: int, gain: str | None, by: str) -> Document:
-        """Set a proven exposure; `gain` is `16` or `6dB`, None leaves it. `camera`, `asked_ns`, `granted_ns`, `why`."""
+        """Set a proven exposure; `gain` is `16` or `6dB`, None leaves it.
+
+        `camera`, `asked_ns`, `granted_ns`, and `why` they differ, a list of words.
+        """
         ...
 
     async def capture(self, camera: str, by: str, options: Mapping[str, Any]) -> Document:
@@ -102,10 +105,10 @@ class Agent(Protocol):
     # -- plans -------------------------------------------------------------------------------------------------------
 
     async def plans(self) -> list[Document]:
-        """All plans: `name`, `camera`, `group`, `state` (`waiting`, `running`, `finished`, `cancelled`), `client`.
+        """All plans: `name`, `camera`, `group`, `client`, `state`.
 
-        Further `period_ns`, `priority`, `quota` (as for `set_quota`, None for none), `account` (ticks by how they
-        ended).
+        That is `waiting`, `running`, `finished`, `cancelled` or `refused`. Further `period_ns`, `priority`, `quota` (as
+        for `set_quota`, None for none), `account` (ticks by how they ended).
         """
         ...
 
@@ -152,7 +155,7 @@ class Agent(Protocol):
     # -- the whole ---------------------------------------------------------------------------------------------------
 
     async def stats(self) -> Document:
-        """Figures: `now_ns`, `cameras`, `plans`, `groups`, `lateness`, `process` (CPU and memory)."""
+        """Figures: `now_ns`, `cameras` (by name: `frames`, `lost`, ...), `plans`, `groups`, `lateness`, `process`."""
         ...
 
     async def health(self) -> Document:

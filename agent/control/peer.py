@@ -10,6 +10,7 @@ import socket
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 _SO_PEERGROUPS = 59
 """asm-generic/socket.h, since Linux 4.13; Python has no name for it."""
@@ -56,8 +57,9 @@ def _groups(connection: socket.socket, uid: int, gid: int) -> Sequence[int]:
     return struct.unpack(f"{len(packed) // 4}I", packed)
 
 
+@lru_cache(maxsize=256)
 def user_name(uid: int) -> str:
-    """The user's name, or the number where there is none."""
+    """The user's name, or the number where there is none; asked once, since a name service may take its time."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import h11
 
 from agent.control.bounds import Bounds
-from agent.control.errors import BadRequest, HeadTooLarge, TooLarge, TooSlow
+from agent.control.errors import BadRequest, HeadTooLarge, Overloaded, TooLarge, TooSlow
 from agent.errors import AgentError
 
 
@@ -35,4 +35,14 @@ def too_slow(what: str, limit_ns: int) -> TooSlow:
         f"the {what} of the request did not come within {limit_ns // 1_000_000} ms",
         hint="send it at once",
         limit_ns=limit_ns,
+    )
+
+
+def too_many(bounds: Bounds) -> Overloaded:
+    """Others send so much at this moment that there is no room for it."""
+    return Overloaded(
+        f"more than {bounds.bodies_bytes} bytes are being received from all clients",
+        hint="ask again in a second",
+        bound="bodies_bytes",
+        limit=bounds.bodies_bytes,
     )

@@ -12,7 +12,8 @@ from agent.clock import ReadClock, monotonic_ns
 from agent.control.access import Access
 from agent.control.answer import Answer, error_answer
 from agent.control.bounds import Bounds
-from agent.control.connection import Connection, Phase
+from agent.control.connection import Connection
+from agent.control.desk import Phase
 from agent.control.exchange import Exchange
 from agent.control.facade import Agent
 from agent.control.lanes import Lane
@@ -169,6 +170,10 @@ class Server:
     def begin(self, connection: Connection, request: Request) -> None:
         """It has a whole request."""
         self._exchange.begin(connection, request)
+
+    def has_room(self) -> bool:
+        """All bodies that are being received are together within their bound."""
+        return sum(one.body_bytes for one in self._connections.values()) <= self._bounds.bodies_bytes
 
     def refuse(self, _connection: Connection, error: AgentError) -> Answer:
         """What came is no request."""

@@ -59,7 +59,7 @@ def test_start_stop_and_stop_all(asked, desk):
     assert asked("stop", "top").out.startswith("top: stream off, STREAMOFF took 0.0 ms")
     assert asked("stop", "top").out == "top: its stream was off\n"
     assert asked("stop", "side", "--json").document["returned_ns"]
-    assert asked("stop", "--all").out.startswith("everything: 1 plans cancelled")
+    assert asked("stop", "--all").out.startswith("everything: 1 plan cancelled")
     assert desk.agent.asked[-1][:3] == ("cancel", "all", "")
     assert asked("stop").code == 2
     assert asked("stop", "top", "--all").code == 2
@@ -96,7 +96,7 @@ def test_plans_are_listed_changed_and_cancelled(asked):
     assert asked("plan", "list", "--json").document["plans"][0]["name"] == "lapse"
     assert asked("plan", "set", "lapse", "--priority", "5").out == "lapse: every 1ns, priority 5\n"
     assert asked("plan", "set", "lapse").code == 2
-    assert asked("plan", "cancel", "lapse").out == "lapse: 1 plans cancelled\n"
+    assert asked("plan", "cancel", "lapse").out == "lapse: 1 plan cancelled\n"
     assert asked("plan", "cancel", "--client", "lab").code == 0
     assert asked("plan", "cancel").code == 2
 
@@ -138,11 +138,16 @@ def test_events_are_told_in_lines(asked, desk):
 
 def test_top_without_a_terminal_looks_once(asked, desk):
     asked("plan", "add", "lapse", "camera=top")
-    desk.agent.plan_table["lapse"]["account"] = {"delivered": 20, "skipped": 0}
+    desk.agent.plan_table["lapse"]["account"] = {
+        "ticks": 22,
+        "delivered": 20,
+        "skipped_busy": 2,
+        "failed": 0,
+        "bytes": 9,
+    }
     result = asked("top")
     assert result.code == 0
-    assert "20 delivered" in result.out
-    assert "skipped" not in result.out
+    assert "22 ticks: 20 delivered, 2 skipped busy\n" in result.out
     assert set(asked("top", "--json").document) == {"stats", "cameras", "plans"}
 
 

@@ -117,7 +117,7 @@ class PretendAgent:
     async def expose(self, name, exposure_ns, gain, by):
         self.note("expose", name, exposure_ns, gain, by)
         self.known(name)
-        return {"camera": name, "asked_ns": exposure_ns, "granted_ns": exposure_ns, "why": ""}
+        return {"camera": name, "asked_ns": exposure_ns, "granted_ns": exposure_ns, "why": []}
 
     async def capture(self, camera, by, options):
         self.note("capture", camera, by, dict(options))

@@ -62,6 +62,17 @@ def test_every_route_is_refused_below_its_level(with_desk, gid, allowed):
     assert bool(asked) is bool(allowed)
 
 
+def test_rights_that_change_are_in_force_for_connections_that_are_there(with_desk):
+    async def scenario(desk):
+        client = await desk.connect()
+        assert (await client.ask("GET", "/v1/health")).status == 403
+        desk.server.set_access(Access(owners=frozenset()))
+        assert (await client.ask("GET", "/v1/health")).status == 200
+        await client.close()
+
+    with_desk(scenario, access=ACCESS, peer_of=as_user(1, 40))
+
+
 def test_whoever_cannot_be_told_is_not_served(with_desk):
     def nobody(_connection):
         raise OSError(22, "no credentials")
