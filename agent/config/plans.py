@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from agent.capture.order import PlanOrder
 from agent.config import kinds, patterns
 from agent.config.cameras import Camera
+from agent.config.dates import EPOCH, check_date, is_date, realtime_ns_of
 from agent.config.problems import quoted
 from agent.config.reader import Kind, Table, Value
 from agent.errors import InputError
 from agent.schedule.instants import CATCH_UP_MAX, PRIORITY_MAX, PlanError, check_plan
 from agent.schedule.plan import OnEdge, Plan, WhenBusy, Window
-from agent.units import NS_PER_S, NS_PER_US
+from agent.units import NS_PER_US
 
 MOST_PLANS = 200_000
 """As many plans a file may make, copies included."""
@@ -26,12 +26,7 @@ _CATCH_UP = kinds.integer(1, CATCH_UP_MAX)
 _DIVIDER = kinds.integer(1, 10**9)
 _COPIES = kinds.integer(1, MOST_PLANS)
 _WHEN_BUSY = kinds.choice(WhenBusy.SKIP.value, WhenBusy.COALESCE.value)
-_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?\s*(Z|[+-]\d\d:\d\d)", re.ASCII)
-_DATE = re.compile(r"\s*\d{4}-")
-_LAST_NS = 4_102_444_800 * NS_PER_S
-"""2100-01-01T00:00:00Z."""
 _FILE_KEYS = {"period_ns": "every", "start_ns": "start", "catch_up": "when_busy"}
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FOREIGN = {
     "rate": "write the time from tick to tick, such as every: 500ms; a camera's own rate stands in cameras",
     "period": "write every: 500ms",
@@ -179,22 +174,22 @@ class _PlanReader:
 
     def _is_dated(self, table: Table) -> bool:
         start = table.take("start")
-        return self._times.realtime_now_ns is None and start is not None and bool(_DATE.match(start.text or ""))
+        return self._times.realtime_now_ns is None and start is not None and is_date(start.text or "")
 
     def _start_kind(self) -> Kind[int]:
         return Kind("a time", "2s or 2027-01-31T08:00:00+01:00", self._start_ns, schema=patterns.START)
 
     def _start_ns(self, text: str) -> int:
         """After the run begins, or a date and time, converted to CLOCK_MONOTONIC once where now is known."""
-        if _DATE.match(text):
-            start_ns = _realtime_ns(text.strip())
+        if is_date(text):
+            start_ns = realtime_ns_of(text.strip())
             if self._times.realtime_now_ns is None:
-                return _within(start_ns, text)
+                return check_date(start_ns, text)
             wait_ns = start_ns - self._times.realtime_now_ns
             if wait_ns > kinds.LONGEST_NS:
                 raise InputError(f"{quoted(text)} is too far away", hint="write a time within ten thousand days")
             if wait_ns < 0:
-                now = _EPOCH + timedelta(microseconds=self._times.realtime_now_ns // NS_PER_US)
+                now = EPOCH + timedelta(microseconds=self._times.realtime_now_ns // NS_PER_US)
                 message = f"{quoted(text)} is past: it is {now.isoformat(' ', 'seconds')}"
                 raise InputError(message, hint="write a time to come, or leave it away")
         else:
@@ -216,13 +211,6 @@ class _PlanReader:
             _place_of(error.key, table).refuse(message, error.hint)
 
 
-def _within(realtime_ns: int, text: str) -> int:
-    """Raises InputError for a date that nanoseconds since 1970 cannot be added to any more."""
-    if not 0 <= realtime_ns < _LAST_NS:
-        raise InputError(f"{quoted(text)} is too far away", hint="write a date from 1970 to 2099")
-    return realtime_ns
-
-
 def _place_of(key: str, table: Table) -> Value:
     """Where the file says what the scheduler calls `key`: `period_ns`, `windows[1]`."""
     name, _, rest = key.partition("[")
@@ -230,18 +218,6 @@ def _place_of(key: str, table: Table) -> Value:
     if value is None:
         return table.value
     return value.item(int(rest.rstrip("]"))) if rest else value
-
-
-def _realtime_ns(text: str) -> int:
-    """Nanoseconds since 1970 of a date and time with its zone. Raises InputError."""
-    if not _DATE_TIME.fullmatch(text):
-        hint = "write it with its zone, to the microsecond at most: 2027-01-31T08:00:00+01:00, or Z for UTC"
-        raise InputError(f"{quoted(text)} is not a date and time", hint=hint)
-    try:
-        moment = datetime.fromisoformat(re.sub(r"\s+(?=Z|[+-]\d\d:)", "", text))
-    except ValueError as error:
-        raise InputError(f"{quoted(text)} does not exist: {error}", hint="look at the calendar") from error
-    return (moment - _EPOCH) // timedelta(microseconds=1) * NS_PER_US
 
 
 def _when_busy(table: Table) -> tuple[WhenBusy, int]:

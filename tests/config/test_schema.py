@@ -189,7 +189,7 @@ def scalar_values(name):
 
 
 @pytest.mark.parametrize("section", SECTIONS)
-@settings(max_examples=25, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=15, suppress_health_check=list(HealthCheck), deadline=None)
 @given(data=st.data())
 def test_what_the_schema_accepts_the_reader_takes(section, data):
     value = data.draw(section_values(section))
