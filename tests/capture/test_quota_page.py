@@ -98,7 +98,7 @@ def test_a_group_that_comes_later_shares_the_limits_of_those_that_were_there():
                 )
             )
         first, second = found
-        tolls = [second.toll(plan_of("b"), 0, 0), first.toll(plan_of("a"), 0, 0)]
+        tolls = [second.toll(plan_of("b"), ("b",), 0, 0), first.toll(plan_of("a"), ("a",), 0, 0)]
         assert [second.pass_(tolls[0], 0), first.pass_(tolls[1], 0)] == [None, None]
         assert first.pass_(tolls[1], 0) is Refusal.AGENT
         assert second.pass_(tolls[0], 0) is Refusal.AGENT
@@ -112,7 +112,7 @@ def test_a_limit_that_is_there_is_not_filled_by_a_group_that_comes():
         fd = os.dup(page.page.fd)
         resources.callback(os.close, fd)
         first = open_quotas(fd, Assignment(order=group("a", agent=limit), quota_base=page.bases["a"]), resources)
-        assert first.pass_(first.toll(plan_of("a"), 0, 0), 0) is None
+        assert first.pass_(first.toll(plan_of("a"), ("a",), 0, 0), 0) is None
         page.add(group("b", agent=limit), 0)
         assert page.available(0, 0) == 4
 
@@ -164,9 +164,9 @@ def test_limits_are_named_while_processes_run():
         places = page.name({"agent": Limit(1, NS_PER_S, 1), "camera/a": limit}, 0)
         assert places == {"agent": 0, "camera/a": 1}
         assert (page.available(0, 0), page.available(1, 0)) == (1, 2)
-        before = first.toll(plan_of("a"), 0, 0)
+        before = first.toll(plan_of("a"), ("a",), 0, 0)
         first.name({"camera/a": 1})
-        assert (before.buckets, first.same_toll(plan_of("a"), 0).buckets) == ((0,), (1,))
+        assert (before.buckets, first.same_toll(plan_of("a"), ("a",), 0).buckets) == ((0,), (1,))
         with pytest.raises(QuotaError, match="room for the limits"):
             page.name({"agent": Limit(1, 9), "x": limit, "y": limit}, 0)
         assert page.available(0, 0) == 1
