@@ -22,7 +22,7 @@ from rig.progress import forward, say
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GUEST_SCRIPTS = "/tree/hw-tests/rig/guest"
-TIMEOUT_MIN = 40.0
+TIMEOUT_MIN = 60.0
 OF_ONE_RUN = ("junit.xml", "journal.txt", "dmesg.txt", "compliance", "figures")
 INTERRUPTED = 130
 FAILED = 1
