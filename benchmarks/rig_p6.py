@@ -25,7 +25,7 @@ from benchmarks.sides.stage import Stage  # noqa: E402
 from benchmarks.sides.supervised import Supervised  # noqa: E402
 from benchmarks.stats import percentile  # noqa: E402
 
-RATE = 5
+RATE = 2
 PLANS = 100
 PERIOD_NS = NS_PER_S
 WARM_UP_NS = 2 * NS_PER_S
