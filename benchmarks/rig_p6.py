@@ -28,7 +28,7 @@ from benchmarks.stats import percentile  # noqa: E402
 RATE = 2
 PLANS = 100
 PERIOD_NS = NS_PER_S
-WARM_UP_NS = 2 * NS_PER_S
+WARM_UP_NS = 1 * NS_PER_S
 MEASURE_NS = 6 * NS_PER_S
 ROUNDS = 10
 SINK_STARTS_WITHIN_NS = 60 * NS_PER_S
