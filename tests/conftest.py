@@ -11,8 +11,9 @@ from leaks import no_leaks  # noqa: E402
 
 __all__ = ["no_leaks"]
 
-# programs under test are sent SIGINT: they must not inherit that it is ignored, as it is for jobs in the background
+# programs under test are sent these: they must not inherit that they are ignored, as by jobs in the background
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # no time limit per example: machines are shared, and pytest-timeout bounds the whole test
 settings.register_profile(

@@ -21,7 +21,7 @@ class Hearing:
         """Keep what matters, pass it on."""
         match told.message:
             case m.PlansEnded():
-                self._plans_ended(told.message)
+                self._plans_ended(told.group, told.message)
             case m.CameraChanged():
                 self._camera_changed(told.group, told.message)
             case ProcessStarted() | ProcessEnded() | ProcessHangs():
@@ -30,8 +30,8 @@ class Hearing:
                 self._rest(told)
         self._parts.fleet.hear(told)
 
-    def _plans_ended(self, message: m.PlansEnded) -> None:
-        ended = (self._parts.book.ended(name, state, cause) for name, state, cause in message.ends)
+    def _plans_ended(self, group: str, message: m.PlansEnded) -> None:
+        ended = (self._parts.book.ended(group, name, state, cause) for name, state, cause in message.ends)
         self._parts.over([plan for plan in ended if plan is not None])
 
     def _camera_changed(self, group: str, change: m.CameraChanged) -> None:

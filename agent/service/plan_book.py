@@ -135,10 +135,13 @@ class PlanBook:
             if plan.standing is Standing.WAITING and plan.wish.name in slots:
                 plan.standing, plan.slot = Standing.RUNNING, slots[plan.wish.name]
 
-    def ended(self, name: str, state: str, cause: str) -> KnownPlan | None:
-        """A process told the end of a plan; None where it is not that plan any more."""
+    def ended(self, group: str, name: str, state: str, cause: str) -> KnownPlan | None:
+        """A group's process told the end of a plan; None where it is not that plan any more.
+
+        A name that is free again may run in another group before the process that had it last has told its end.
+        """
         plan = self._plans.get(name)
-        if plan is None or plan.standing is not Standing.RUNNING:
+        if plan is None or plan.standing is not Standing.RUNNING or plan.wish.group != group:
             return None
         self.end(plan, Standing(state), cause)
         return plan

@@ -20,6 +20,7 @@ from agent.discovery.identity import Identity
 from agent.discovery.node import Node
 from agent.schedule.requests import trace_id
 from agent.schedule.ring import Ring
+from agent.scope import Cause, Ended, ScopeEnded
 from agent.service.journal import Journal
 from agent.service.serve import Service, Surroundings
 from agent.shared import FENCE, Page
@@ -85,6 +86,7 @@ class PlayedProcess(Actor):
         super().__init__(pid, inherited, True)
         self.heard, self.stage = [], stage
         self.slots, self.free = {}, 0
+        self._cancels = []
         self.ends_at_once = None
         self._resources = ExitStack()
         page = self._resources.enter_context(Page.attach_writer(inherited.page))
@@ -127,11 +129,35 @@ class PlayedProcess(Actor):
         self.channel.send(message)
 
     def _read(self):
-        for received in self.channel.drain(100):
+        if self.order is None:  # it reads no cancel before it knows what it is to do, as a real one
+            first = self.channel.receive()
+            if first is None:
+                return
+            self.heard.append(first.message)
+            self._answer(first.message)
+        for number, message in self.channel.drain(100):
             if self._status is not None:
                 return
-            self.heard.append(received.message)
-            self._answer(received.message)
+            self.heard.append(message)
+            if isinstance(message, m.Cancel):
+                self._cancels.append((number, message))
+            by = self._overtaken_by(number, message)
+            if by is None:
+                self._answer(message)
+            else:
+                ended = Ended(Cause.CANCELLED, "a plan", by, 1)
+                self.say(m.refusal(message.id, 1, ScopeEnded(ended)))
+
+    def _overtaken_by(self, number, message):
+        """Who cancelled a plan of a command that was asked before the cancel and is read after it."""
+        orders = message.orders if isinstance(message, m.AddPlans) else ()
+        for order in orders:
+            plan = order.plan
+            wanted = {"plan": plan.name, "camera": plan.camera, "client": plan.client}
+            for later, cancel in self._cancels:
+                if later > number and wanted.get(cancel.kind, cancel.name) == cancel.name:
+                    return cancel.by
+        return None
 
     def _answer(self, message):
         if isinstance(message, Assignment):
@@ -180,7 +206,7 @@ class PlayedProcess(Actor):
             self.say(m.PlansEnded(at_ns=1, ends=tuple((name, "cancelled", message.by) for name in ended)))
         reports = tuple(
             m.CameraReport(camera=one.name, was_on=True, asked_ns=1, entered_ns=2, returned_ns=3)
-            for one in (self.order.cameras if self.order is not None else ())  # a cancel overtakes the assignment
+            for one in self.order.cameras
         )
         return m.CancelReport(plans=len(ended), already=not ended, cameras=reports)
 

@@ -36,8 +36,19 @@ def test_an_end_that_comes_late_is_not_the_next_ones():
     book.taken([first], {"a": 3})
     book.end(first, Standing.CANCELLED, "anna")
     book.add([planned("a")], by="bob")
-    assert book.ended("a", "cancelled", "anna") is None
+    assert book.ended("g", "a", "cancelled", "anna") is None
     assert book.find("a").standing is Standing.WAITING
+
+
+def test_an_end_told_by_another_groups_process_is_not_its_own():
+    book = PlanBook()
+    (first,) = book.add([planned("a", camera="left", group="old")], by="anna")
+    book.taken([first], {"a": 3})
+    book.end(first, Standing.CANCELLED, "its camera is not in the configuration any more")
+    (second,) = book.add([planned("a")], by="bob")
+    book.taken([second], {"a": 0})
+    assert book.ended("old", "a", "cancelled", "the agent") is None
+    assert second.standing is Standing.RUNNING
 
 
 def test_what_is_cancelled_while_it_is_on_its_way_stays_cancelled():
@@ -97,7 +108,7 @@ class Book(RuleBasedStateMachine):
     @rule(name=st.sampled_from(NAMES), state=st.sampled_from(["finished", "cancelled"]))
     def end(self, name, state):
         running = name in self.alive and self.alive[name].standing is Standing.RUNNING
-        assert (self.book.ended(name, state, "") is not None) == running
+        assert (self.book.ended("g", name, state, "") is not None) == running
         if running:
             assert self.alive.pop(name).standing.value == state
 
