@@ -15,7 +15,8 @@ CAMERAS = {"A1": camera("/dev/video0", serial="A1"), "B2": camera("/dev/video2",
 TOP, LEFT = "  top: {device: {serial: A1}}\n", "  left: {device: {serial: B2}}\n"
 FILES = {
     "both": f"cameras:\n{TOP}{LEFT}plans:\n  a: {{camera: top, every: 1s}}\n  b: {{camera: left, every: 1s}}\n",
-    "other": f"cameras:\n{TOP}{LEFT}plans:\n  a: {{camera: top, every: 2s}}\n  b: {{camera: left, every: 1s, count: 3}}\n",
+    "other": f"cameras:\n{TOP}{LEFT}plans:\n  a: {{camera: top, every: 2s}}\n"
+    "  b: {camera: left, every: 1s, count: 3}\n",
     "top only": f"cameras:\n{TOP}plans:\n  a: {{camera: top, every: 1s}}\n",
     "as one": f"cameras:\n{TOP.replace('}}', '}, group: g}')}{LEFT.replace('}}', '}, group: g}')}"
     "plans:\n  a: {camera: top, every: 1s}\n  b: {camera: left, every: 1s}\n",
