@@ -18,7 +18,7 @@ from agent.frames.lender import Memory
 from agent.frames.wire import Answer, PoolFormat
 from agent.units import NS_PER_MS, NS_PER_S
 from agent.v4l2.buffers import BufferPool
-from agent.v4l2.formats import Format
+from agent.v4l2.format import Format
 
 COLLECT_AT_ONCE = 64
 """At most so many frames come back from one `collect`; what remains is reported by the next one."""

@@ -26,7 +26,7 @@ from agent.pipeline.files import Durability
 from agent.pipeline.names import file_name
 from agent.pipeline.record import Circumstances
 from agent.pipeline.writer import PictureWriter
-from agent.v4l2.formats import Format, PlaneLayout
+from agent.v4l2.format import Format, PlaneLayout
 from agent.v4l2.frame import Frame
 
 
