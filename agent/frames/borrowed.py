@@ -97,6 +97,11 @@ class Borrowed:
         return self._message.limit_ns
 
     @property
+    def skipped(self) -> int:
+        """Frames of this camera this reader did not get since its last one."""
+        return self._message.skipped
+
+    @property
     def revoked(self) -> bool:
         """Whether the lender has taken it back."""
         return bool(self._pool.marks[self._place] != self._message.generation)
@@ -106,7 +111,7 @@ class Borrowed:
         if self.revoked:
             raise Revoked(
                 f"frame {self.facts.sequence} of {self.camera} was taken back",
-                hint="its camera was stopped; nothing is to be done",
+                hint="its camera was stopped, or it was kept too long: take the next one",
                 camera=self.camera,
                 sequence=self.facts.sequence,
             )

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from frames.pools import FACTS, GREY, LIMIT_NS, Channel, open_descriptors
 
+from agent.errors import StateError
 from agent.frames import wire
 from agent.frames.borrowed import DMA_BUF_IOCTL_SYNC, Revoked
-from agent.frames.borrower import Borrower
+from agent.frames.borrower import Borrower, RefusedByLender
 from agent.frames.ledger import PoolTooSmall
 from agent.frames.lender import Lender
 from agent.frames.wire import Answer, PoolFormat, ProtocolError
@@ -413,3 +414,29 @@ def test_a_lender_that_dies_with_answers_unread_has_closed():
         channel.borrower.answer(Answer(borrowed.lease, False, 0))
         channel.lender.release()
         assert channel.borrower.receive() is None
+
+
+def _told(*packets):
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours:
+        for packet in packets:
+            ours.send(packet)
+    return theirs
+
+
+def test_a_refusal_instead_of_the_opening_or_later_is_an_error_with_its_code():
+    refused = wire.pack_refused(wire.Refused("busy", "too many", "wait"))
+    with _told(refused) as theirs, pytest.raises(RefusedByLender, match="too many") as caught:
+        Borrower(theirs)
+    assert (caught.value.code, caught.value.hint) == ("busy", "wait")
+    with Borrower(_told(wire.pack_opening(b""), refused)) as borrower, pytest.raises(RefusedByLender):
+        borrower.receive()
+
+
+def test_a_client_hears_what_its_camera_does_and_has_no_commit_token():
+    stopped = wire.State(wire.Streaming.STOPPED, "top")
+    with Borrower(_told(wire.pack_opening(b""), wire.pack_state(stopped))) as borrower:
+        assert borrower.hear() == stopped
+        assert borrower.hear() is None
+        with pytest.raises(StateError, match="commit token"), borrower.commit(None):
+            pytest.fail("entered without a token")
