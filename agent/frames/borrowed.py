@@ -116,14 +116,22 @@ class Borrowed:
                 sequence=self.facts.sequence,
             )
 
-    def __enter__(self) -> Self:
+    def begin_reading(self) -> None:
+        """Before the planes are read: what a device wrote is what the processor sees."""
         self._sync(_BEGIN_READ)
+
+    def end_reading(self) -> None:
+        """After the planes were read. Brackets may lie within one another."""
+        self._sync(_END_READ)
+
+    def __enter__(self) -> Self:
+        self.begin_reading()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._sync(_END_READ)
+        self.end_reading()
 
     def _sync(self, flags: bytes) -> None:
         synced = self._pool.synced
