@@ -15,6 +15,7 @@ from agent.frames.borrowed import DMA_BUF_IOCTL_SYNC, Revoked
 from agent.frames.borrower import Borrower, RefusedByLender
 from agent.frames.ledger import PoolTooSmall
 from agent.frames.lender import Lender
+from agent.frames.pool import LentPool
 from agent.frames.wire import Answer, PoolFormat, ProtocolError
 
 TRACES = tuple(f"{number:032x}" for number in range(1, 4))
@@ -48,7 +49,7 @@ def test_nothing_is_copied():
         assert set(before) == {1}
         assert list(borrowed.planes[0][6:10]) == [1, 42, 43, 1]
         assert not borrowed.planes[0].flags.writeable
-        assert (channel.lender.copied_frames, channel.lender.copied_bytes) == (0, 0)
+        assert (pool.lent.copied_frames, pool.lent.copied_bytes) == (0, 0)
 
 
 def test_planes_are_mapped_once_and_views_are_of_what_the_driver_wrote():
@@ -105,6 +106,8 @@ def test_the_floor_is_never_lent():
         assert [channel.lend(pool, index) is not None for index in range(5)] == [True, True, True, False, False]
         with pytest.raises(PoolTooSmall):
             channel.pool(2)
+        with pytest.raises(PoolTooSmall):
+            channel.lender.add_pool(LentPool("top", GREY, pool.memory[:2], floor=0))
 
 
 def test_a_full_socket_lends_nothing_and_loses_nothing():
@@ -213,7 +216,7 @@ def test_memory_without_descriptors_is_copied_and_that_is_counted():
         pool.planes[3][0][:] = 0
         assert borrowed.planes[0].size == 100
         assert set(borrowed.planes[0]) == {9}
-        assert (channel.lender.copied_frames, channel.lender.copied_bytes) == (1, 100)
+        assert (pool.lent.copied_frames, pool.lent.copied_bytes) == (1, 100)
         for _ in range(10):  # the copies' places are used again
             channel.borrower.answer(Answer(borrowed.lease, True, 0))
             assert channel.lender.receive()[0] is lease
