@@ -108,7 +108,7 @@ static void say(const char *what, const char *texts) { /* three texts with a zer
 
 int main(int count, char **words) {
     static _Alignas(8) char packet[PACKET + 3]; /* zero bytes behind the longest: texts end */
-    static _Alignas(struct cmsghdr) char control[CMSG_SPACE(FDS * sizeof(int))];
+    static _Alignas(struct cmsghdr) char room[CMSG_SPACE(FDS * sizeof(int))];
     if (count < 3 || strlen(words[2]) > 255) { fprintf(stderr, "usage: frames SOCKET CAMERA [FRAMES]\n"); return 2; }
     long left = count > 3 ? atol(words[3]) : -1;
     struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -121,7 +121,7 @@ int main(int count, char **words) {
     if (send(channel, wish, sizeof *wish + strlen(words[2]), MSG_NOSIGNAL) < 0) fail("send");
     while (left) {
         struct iovec place = { packet, PACKET };
-        struct msghdr in = { .msg_iov = &place, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control };
+        struct msghdr in = { .msg_iov = &place, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room };
         ssize_t size = recvmsg(channel, &in, MSG_CMSG_CLOEXEC);
         if (size <= 0) return fprintf(stderr, "the connection ended\n"), 3;
         if ((size_t)size < sizeof(struct head) || in.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) broken("a packet");
