@@ -20,8 +20,8 @@ from agent.units import NS_PER_MS, NS_PER_S
 
 _FIRST_PAUSE_NS = 20 * NS_PER_MS
 _LONGEST_PAUSE_NS = NS_PER_S
-_PASSING = ("stuck", "agent_stopping", "overloaded")
-"""Refusals after which another attempt may succeed."""
+_PASSING = ("stuck",)
+"""Refusals after which another connection gives frames."""
 
 
 class Wait(NamedTuple):

@@ -26,7 +26,7 @@ from agent.client import (
 from agent.client.feed import Feed, _wait
 from agent.client.wanted import wanted
 from agent.errors import AgentError, StateError
-from agent.frames import wire
+from agent.frames import values, wire
 from agent.frames.lender import Lender
 from agent.frames.pool import LentPool
 from agent.frames.values import PACKET_BYTES, PoolFormat, State, Streaming
@@ -80,20 +80,19 @@ def test_a_refusal_is_a_typed_error(door, opened):
         assert isinstance(caught.value, AgentError)
 
 
-@pytest.mark.parametrize("code", ["stuck", "agent_stopping", "overloaded"])
-def test_what_passes_by_is_tried_again_once_it_has_worked(door, code):
+def test_a_program_that_looks_seldom_is_connected_again(door):
     feed, lender = door.serve()
     with feed:
         lender.lend(lender.pool())
         feed.next()
-        lender.refuse(code)
+        lender.refuse("stuck")
         successor = successor_in_time(feed, door)
         lease = successor.lend(successor.pool())
         assert feed.next().lease == lease
         assert feed.reconnects == 1
 
 
-@pytest.mark.parametrize("code", ["stuck", "agent_stopping", "overloaded"])
+@pytest.mark.parametrize("code", ["stuck", "too_many_clients", "wrong_state"])
 def test_the_first_attempt_is_told_of_every_refusal(door, code):
     with door.connect() as feed:
         door.accept(opening=False).refuse(code)
@@ -125,6 +124,27 @@ def test_a_process_that_dies_is_replaced(door):
         assert kept.image.max() == 5, "what a dead process lent is nobody else's: it stays as it is"
         kept.release()
         assert successor.returned() == []
+
+
+def test_the_last_words_are_heard_though_answers_of_ours_were_not(door):
+    """A socket that is closed with packets unread tells its other end ECONNRESET, once."""
+    feed, lender = door.serve(most=4, reconnect=False)
+    with feed:
+        pool = lender.pool()
+        leases = [lender.lend(pool, index) for index in range(3)]
+        feed.next().release()
+        lender.die()
+        assert [frame.lease for frame in feed] == leases[1:]
+
+
+def test_the_first_words_are_heard_though_nothing_was_read(door):
+    with door.connect() as feed:
+        channel, _ = door._listener.accept()
+        channel.send(wire.pack_refused(values.Refused("not_allowed", "no", "ask")))
+        channel.close()  # with the subscription unread
+        with pytest.raises(Refused) as caught:
+            feed.next()
+        assert caught.value.code == "not_allowed"
 
 
 def test_without_reconnecting_the_iteration_ends(door):
