@@ -216,6 +216,39 @@ def test_with_the_agents_own_lender(door):
             pool.release()
 
 
+MEANWHILE = """
+#include <stdatomic.h>
+static void meanwhile(void);
+#undef atomic_thread_fence
+#define atomic_thread_fence(order) meanwhile() /* what happens between reading and the second look */
+#define main example
+#include "SOURCE"
+#undef main
+static _Atomic uint64_t marks[2] = { 5, 6 };
+static int revokes;
+static void meanwhile(void) { if (revokes) marks[1] = 0; }
+int main(void) {
+    uint8_t memory[128] = { 1, 2, 3 };
+    struct plane planes[2] = { { memory, 128, -1 }, { memory, 128, -1 } };
+    struct frame frame = { .pool = 7, .place = 1, .generation = 6, .lengths = { 128 } };
+    pools[3] = (struct mapped){ 7, 2, 1, marks, planes };
+    printf("%d\\n", read_frame(&frame));
+    revokes = 1;
+    printf("%d\\n", read_frame(&frame));
+    marks[1] = 6; revokes = 0; frame.generation = 4;
+    printf("%d\\n", read_frame(&frame));
+    return example == 0;
+}
+"""
+
+
+def test_the_mark_is_looked_at_before_and_after_reading(tmp_path):
+    program = tmp_path / "meanwhile.c"
+    program.write_text(MEANWHILE.replace("SOURCE", str(SOURCE)))
+    done = subprocess.run([compiled(program, "-Wno-address")], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["0 0 6", "1", "0", "0"], "good; revoked while it was read; revoked before"
+
+
 def test_it_says_how_it_is_used(tmp_path):
     done = subprocess.run([compiled()], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (2, "usage: frames SOCKET CAMERA [FRAMES]\n")

@@ -5,7 +5,9 @@ import itertools
 import os
 import signal
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from examples.compiled import SOURCE, compiled
@@ -14,6 +16,7 @@ from service.test_end_to_end import Running
 from agent.client import NoFrame, Refused, Revoked, connect, connect_async
 from agent.frames.values import Streaming
 
+ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.timeout(180)
 
 
@@ -133,7 +136,8 @@ def test_two_cameras_in_one_event_loop(running, socket):
             async for frame in feed:
                 seen.append(frame.camera)
                 if len(seen) == 5:
-                    return seen
+                    break
+            return seen
 
     async def both():
         return await asyncio.gather(some("top"), some("left"))
@@ -154,3 +158,11 @@ def test_frames_in_c(running, socket):
     )
     assert refused.returncode == 1
     assert refused.stderr.startswith("refused: not_found; ")
+
+
+def test_frames_of_the_python_example(running):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CAMERA_AGENT_SOCKET": str(running.folder / "control.sock")}
+    command = [sys.executable, str(ROOT / "examples" / "frames.py"), "top", "5"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["top"] * 5
