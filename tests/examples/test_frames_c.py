@@ -154,19 +154,34 @@ def test_the_end_is_told(door):
         assert program.ended() == (3, "", "the connection ended\n")
 
 
+def test_last_words_are_heard_though_an_answer_was_not(door):
+    with Program(door) as program:
+        lender = lender_of(door)
+        lender.lend(lender.pool())
+        assert program.line()
+        assert select.select([lender.channel], [], [], 20)[0], "its answer is there, and nobody reads it"
+        lender.refuse("stuck", "too late", "connect again")
+        assert program.ended() == (1, "", "refused: stuck; too late; connect again\n")
+
+
 def test_more_traces_than_fit_come_in_a_file(door):
-    with Program(door, "2") as program:
+    with Program(door, "4") as program:
         lender = lender_of(door)
         pool = lender.pool()
         count = wire.TRACES_INLINE + 1
-        pool.marks.words[0] = 9
-        message = wire.pack_frame(pool.number, 0, 9, 9, 1, FACTS, (0,), (2048,), count)
-        with open("/dev/null") as file:
-            lender.send(message, [file.fileno()])
-        assert program.line()[0] == str(FACTS.sequence)
-        assert returned(lender) == [9]
-        lender.lend(pool, 1)
-        assert program.line()
+        held = []
+        for lease in range(1, 5):
+            pool.marks.words[0] = lease
+            message = wire.pack_frame(pool.number, 0, lease, lease, 1, FACTS, (0,), (2048,), count)
+            with open("/dev/null") as file:
+                lender.send(message, [file.fileno()])
+            assert program.line()[0] == str(FACTS.sequence)
+            assert lease in returned(lender)
+            if lease < 4:
+                lender.state("STREAMING")  # told after the descriptor was closed
+                program.said()
+                held.append(len(list(Path(f"/proc/{program.process.pid}/fd").iterdir())))
+        assert held == [held[0]] * 3
         assert program.ended()[0] == 0
 
 
