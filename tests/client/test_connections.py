@@ -10,7 +10,7 @@ import struct
 import threading
 
 import pytest
-from client.stage import wait_until
+from client.stage import wait_until, wish
 from frames.pools import FACTS, GREY, open_descriptors
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,7 +25,6 @@ from agent.client import (
     Revoked,
 )
 from agent.client.feed import Feed, _wait
-from agent.client.wanted import wanted
 from agent.errors import AgentError, StateError
 from agent.frames import values, wire
 from agent.frames.lender import Lender
@@ -42,14 +41,14 @@ def maps():
 
 def test_nobody_there(tmp_path):
     with pytest.raises(AgentUnreachable) as caught:
-        Feed(plain(), tmp_path / "frames.sock")
+        Feed(wish(), tmp_path / "frames.sock")
     assert caught.value.code == "agent_unreachable"
     assert str(tmp_path) in caught.value.message
 
 
 def test_a_path_too_long_is_told(tmp_path):
     with pytest.raises(AgentUnreachable, match="too long"):
-        Feed(plain(), tmp_path / ("x" * 200))
+        Feed(wish(), tmp_path / ("x" * 200))
 
 
 def test_no_permission(door):
@@ -72,13 +71,9 @@ def nobody():
         os.seteuid(0)
 
 
-def plain():
-    return wanted("top", kind="camera", every=False, after_ns=None, most=1, depth=1, lease_s=None)
-
-
 def test_the_socket_is_beside_the_control_socket(door, monkeypatch):
     monkeypatch.setenv("CAMERA_AGENT_SOCKET", str(door.path.with_name("control.sock")))
-    with Feed(plain()) as feed:
+    with Feed(wish()) as feed:
         assert feed.path == door.path
         assert door.accept().subscribe.name == "top"
 
@@ -302,7 +297,7 @@ NONSENSE = {
     "a pool without its marks": wire.pack_pool(2, 4, GREY, "top"),
     "buffers of no pool": wire.pack_buffers(7, 0, 1, [2048]),
     "buffers without descriptors": wire.pack_buffers(1, 0, 1, [2048]),
-    "a subscription": wire.pack_subscribe(plain()),
+    "a subscription": wire.pack_subscribe(wish()),
     "a state nobody knows": struct.pack("=BxHI", 7, 0, 9) + b"top\0\0",
     "texts that are none": struct.pack("=BxHI", 6, 0, 0) + b"\xff\0\0",
     "too few texts": struct.pack("=BxHI", 6, 0, 0) + b"code",
@@ -454,7 +449,7 @@ def test_a_dmabuf_is_bracketed_from_the_first_look_to_the_end(door):
             raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
         calls.append(struct.unpack("=Q", argument)[0])
 
-    with Feed(plain(), door.path, timeout_s=10, ioctl=ioctl) as feed:
+    with Feed(wish(), door.path, timeout_s=10, ioctl=ioctl) as feed:
         lender = door.accept()
         lender.lend(lender.pool())
         frame = feed.next()
