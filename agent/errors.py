@@ -158,3 +158,15 @@ class StorageError(AgentError):
 
     code = "storage"
     exit_code = 7
+
+
+def without_frames(error: AgentError) -> AgentError:
+    """The same error, with no traceback in it or in its causes: whoever keeps an error keeps what lay on the stack.
+
+    Views of a camera's buffers, for example, which keep the memory mapped, and with it the node open in the kernel.
+    """
+    link: BaseException | None = error
+    while link is not None and link.__traceback__ is not None:
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
+    return error

@@ -138,7 +138,9 @@ def test_killed_again_and_again_while_it_stores_every_picture_is_whole(path, tmp
             driver.watch(chance.randrange(200) * NS_PER_MS)
             os.kill(driver.pid, signal.SIGKILL)
             driver.until(lambda kill=kill: len(driver.said(ProcessEnded)) == kill)
-        driver.until(lambda: driver.is_on(CAMERA))
+        stored = driver.account().delivered
+        # by the last successor, no word of which may have been heard yet
+        driver.until(lambda: driver.account().delivered > stored)
         driver.cancel(CAMERA)
         account = driver.account()
     assert (account.waiting, account.under_way) == (0, 0), account

@@ -121,7 +121,7 @@ def test_stamps_that_wrap_are_noticed_and_ours_go_on(session, bits):
 
 def test_a_sequence_number_that_wraps_is_no_loss(session):
     set_by_name(session.camera.node.path, "wrap_sequence_number", "on")
-    session.prepare(replace(SETTINGS, rate=Fraction(60)))
+    session.prepare(SETTINGS)  # not faster: vivid counts in jiffies, and on a busy machine gives a number twice
     session.arm()
     frames = take(session, 4)
     assert frames[0].sequence >= WRAP - 128

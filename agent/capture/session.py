@@ -20,7 +20,7 @@ from agent.capture.trigger_mode import (
     prove_trigger_mode,
 )
 from agent.clock import Clock, Correlation, ReadClock, monotonic_ns
-from agent.errors import AgentError, DeviceError, DeviceGone, StateError, StreamFault
+from agent.errors import AgentError, DeviceError, DeviceGone, StateError, StreamFault, without_frames
 from agent.kernel import Kernel
 from agent.trigger.lines import Written
 from agent.trigger.modes import TriggerMode
@@ -322,6 +322,8 @@ class Session:
     def release(self) -> None:
         """Stop, unmap, put controls back if asked, close; idempotent. A step that fails does not keep the others."""
         self.state = State.RELEASED
+        if self.fault is not None:
+            without_frames(self.fault)
         with ExitStack() as steps:
             steps.callback(self._resources.close)
             steps.callback(self._queue.close)

@@ -25,7 +25,7 @@ from agent.capture.station import Station
 from agent.capture.stop import Halted, Stop, StopThread, Waiter, off_already
 from agent.capture.tick_log import End
 from agent.clock import ReadClock
-from agent.errors import AgentError, DeviceGone, DeviceNotFound, StateError
+from agent.errors import AgentError, DeviceGone, DeviceNotFound, StateError, without_frames
 from agent.frames.wire import State as ClientState
 from agent.frames.wire import Streaming
 from agent.kernel import Kernel
@@ -153,6 +153,7 @@ class CameraUnit(Serving):
     def _fault(self, error: AgentError) -> None:
         """It could not be brought up, or its stream broke and was stopped: come back from it after a while."""
         self.cause = self.cause or error
+        without_frames(error)
         self.words[Of.FAULTS] += 1
         if self.wanted:
             self._bring_up.failed(error)
@@ -285,7 +286,7 @@ class CameraUnit(Serving):
     def _broke(self, error: AgentError) -> None:
         """The stream broke: stop it, then come back from it. One that is off or being stopped is not touched."""
         if self.armed:
-            self._stop.ask(self._now_ns()).broke = error
+            self._stop.ask(self._now_ns()).broke = without_frames(error)
             self.cause = self.cause or error
             self.word.step(Step.CANCEL)
             self._stop_now()
