@@ -56,12 +56,14 @@ class PlanDesk:
 
     async def apply(self, plan: KnownPlan, changes: Mapping[str, Any]) -> None:
         """Tell its process, if it has the plan; what was changed already is undone where one is refused."""
+        while plan.errand is not None:  # what it was told then is the old one
+            await plan.errand.over.wait()
         before = {
             "period_ns": plan.order.plan.period_ns,
             "priority": plan.order.plan.priority,
             "quota": plan.order.quota,
         }
-        name, done = plan.wish.name, []
+        done = []
         try:
             for key, value in changes.items():
                 if plan.standing is Standing.RUNNING:
@@ -71,7 +73,7 @@ class PlanDesk:
             for key in done:
                 await self._tell(plan, key, before[key])
             raise
-        self._parts.book.changed(name, **changes)
+        self._parts.book.changed(plan, **changes)
 
     async def _tell(self, plan: KnownPlan, key: str, value: Any) -> None:
         name, number = plan.wish.name, self._parts.processes.number()
@@ -103,7 +105,7 @@ class PlanDesk:
         """One group refused: those that others took are taken back."""
         parts = self._parts
         for plan in known:
-            is_there = plan.standing is Standing.RUNNING or plan.asked
+            is_there = plan.standing is Standing.RUNNING or plan.errand is not None
             if is_there and plan.wish.group in parts.processes.supervisor.groups:
                 number = parts.processes.number()
                 parts.processes.ask(plan.wish.group, m.Cancel(id=number, kind="plan", name=plan.wish.name, by=by))
