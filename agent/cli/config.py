@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from agent.cli.asked import socket_option
 from agent.cli.options import json_option
 
 _EPILOG = """\b
@@ -25,7 +26,6 @@ Exit codes: 0 nothing is wrong, 2 something is; of diff also 3, no agent answers
 """
 _FILE = click.Path(path_type=Path)
 _USUAL_FILE = Path("/etc/camera-agent/config.yaml")
-_USUAL_SOCKET = Path("/run/camera-agent/control.sock")
 
 
 @click.group(epilog=_EPILOG)
@@ -63,11 +63,9 @@ def show(*, file: Path, as_json: bool) -> None:
 @config.command()
 @click.argument("file", type=_FILE, metavar="[FILE.yaml]", default=None, required=False)
 @click.option("--against", type=_FILE, metavar="OLD.yaml", help="Compare with this file instead of the running agent.")
-@click.option(
-    "--socket", type=_FILE, metavar="PATH", default=_USUAL_SOCKET, show_default=True, help="Where the agent listens."
-)
+@socket_option
 @json_option
-def diff(*, file: Path | None, against: Path | None, socket: Path, as_json: bool) -> None:
+def diff(*, file: Path | None, against: Path | None, socket_path: Path | None, as_json: bool) -> None:
     """Say what a reload would start, stop and change, and what would stream on.
 
     Without --against, the running agent compares its own files with what is in force. With it, two files are compared
@@ -78,7 +76,7 @@ def diff(*, file: Path | None, against: Path | None, socket: Path, as_json: bool
 
     if file is not None and against is None:
         raise click.UsageError("the agent compares its own files: name the other one with --against")
-    told = asked_diff(socket) if against is None else files_diff(file or _USUAL_FILE, against)
+    told = asked_diff(socket_path) if against is None else files_diff(file or _USUAL_FILE, against)
     if as_json:
         print_json(told)
         return
