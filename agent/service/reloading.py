@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +59,11 @@ class Reloading:
         self._parts, self._path, self._cancelling, self._desk = parts, path, cancelling, desk
         self._lock = asyncio.Lock()
         self._untold: set[str] = set()
+        self._socket = parts.fleet.file.socket
 
     async def diff(self) -> Document:
         """What a reload would do now, in words. Raises ConfigError."""
-        return tell(diff(self._parts.fleet.file, await self._read())).as_dict()
+        return tell(diff(self._in_force(), await self._read())).as_dict()
 
     async def reload(self, by: str) -> Document:
         """Carry it out. Raises ConfigError, NameTaken, InputError, QuotaError: nothing was changed then.
@@ -82,13 +84,17 @@ class Reloading:
     async def _reload(self, by: str) -> Document:
         began_ns = self._parts.now_ns()
         file = await self._read()
-        changes = diff(self._parts.fleet.file, file)
+        changes = diff(self._in_force(), file)
         problems = await self._carry_out(changes, file)
         self.loaded_ns = self._parts.now_ns()
         took_ns = self.loaded_ns - began_ns
         told: Document = {**tell(changes).as_dict(), "took_ns": took_ns, "problems": problems}
         self._parts.tell("config.reloaded", {**told, "by": by, "took_ms": took_ns // NS_PER_MS})
         return told
+
+    def _in_force(self) -> ServiceFile:
+        """What was read last, but where it listens: no reload changes that."""
+        return replace(self._parts.fleet.file, socket=self._socket)
 
     async def _read(self) -> ServiceFile:
         """In a thread: a large file must not keep a cancel waiting."""
