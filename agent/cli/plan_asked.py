@@ -14,6 +14,7 @@ from agent.errors import InputError
 
 if TYPE_CHECKING:
     from agent.control.client import Client
+    from agent.control.facade import Document
 
 _ADD_EPILOG = """\b
 Examples:
@@ -51,7 +52,10 @@ Examples:
 def add(
     *, words: tuple[str, ...], file: Path | None, client: str | None, socket_path: Path | None, as_json: bool
 ) -> None:
-    """Ask the running agent to start plans, all of them or none. They go on when this command has ended."""
+    """Ask the running agent to start plans, all of them or none.
+
+    They go on when this command has ended, and when the agent is started again, until they are over or cancelled.
+    """
     from agent.cli.show import print_json
 
     owner = {} if client is None else {"client": client}
@@ -169,7 +173,7 @@ def _value(text: str) -> object:
     return int(text) if text.isascii() and text.lstrip("-").isdecimal() and len(text) < 19 else text
 
 
-def _add_from_file(asked: Client, file: Path, names: Sequence[str], owner: Mapping[str, str]) -> Mapping[str, Any]:
+def _add_from_file(asked: Client, file: Path, names: Sequence[str], owner: Mapping[str, str]) -> Document:
     """What is wrong with them is told with the file's lines, whoever finds it."""
     from agent.config.plan_source import PlanSource
     from agent.config.problems import ConfigError
@@ -179,6 +183,7 @@ def _add_from_file(asked: Client, file: Path, names: Sequence[str], owner: Mappi
     try:
         return asked.ask("POST", "/v1/plans", {"plans": source.chosen(names), **owner})
     except Refused as error:
-        if error.code != ConfigError.code or not error.details.get("problems"):
+        found = error.details.get("problems")
+        if error.code != ConfigError.code or not isinstance(found, list):
             raise
-        raise source.located(error.details["problems"]) from error
+        raise source.located(found) from error

@@ -213,6 +213,7 @@ def problems(parts: Parts) -> list[str]:
     """What is not as it should be, in words."""
     found = [f"group {name}: {error.message}" for name, error in parts.fleet.troubles.items()]
     found += [f"group {name} hangs: {told}" for name, told in parts.hanging.items()]
+    found += [f"plans that were added are lost with the agent: {parts.kept.trouble}"] if parts.kept.trouble else []
     for order in parts.fleet.file.groups.values():
         for camera in order.cameras:
             document = camera_document(parts, camera.name)

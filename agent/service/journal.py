@@ -24,6 +24,7 @@ _PRIORITIES = {
     "frame.not_stored": _WARNING,
     "group.ended": _WARNING,
     "plan.refused": _WARNING,
+    "plans.not_kept": _ERROR,
     "service.stalled": _ERROR,
     "config.reloaded": _NOTICE,
     "plan.ended": _DEBUG,

@@ -25,6 +25,7 @@ from agent.service.agent import CameraAgent
 from agent.service.fleet import Fleet
 from agent.service.hearing import Hearing
 from agent.service.journal import Entries
+from agent.service.kept_plans import KeptPlans
 from agent.service.notify import Notifier, handed_over, notifier
 from agent.service.pages import Pages
 from agent.service.parts import Parts
@@ -137,12 +138,14 @@ class Service:
         clocks = {"now_ns": around.now_ns, "realtime_now_ns": around.realtime_now_ns}
         fleet = Fleet(file, around.state, processes, book, self._tell, **clocks)
         pages = Pages(processes.supervisor.groups)
+        kept = KeptPlans(around.state)
         self._parts = Parts(
-            fleet=fleet, processes=processes, book=book, pages=pages, tell=self._tell, now_ns=around.now_ns
+            fleet=fleet, processes=processes, book=book, kept=kept, pages=pages, tell=self._tell, now_ns=around.now_ns
         )
         self._hearing = Hearing(self._parts)
-        self.agent = CameraAgent(self._parts, self._broadcast, self._path)
+        self.agent = CameraAgent(self._parts, self._broadcast, self._path, around.realtime_now_ns)
         book.add(file.plans.values(), by="the configuration", configured=True)
+        self.agent.desk.resume(around.realtime_now_ns())
 
     def _follow(self, presence: Presence, resources: AsyncExitStack) -> None:
         """The cameras that are there, now and whenever that changes."""
@@ -236,6 +239,7 @@ class Service:
         for task in self._reloads:
             task.cancel()
         await asyncio.gather(*self._reloads, return_exceptions=True)
+        await self._parts.kept.close()
         await self._parts.fleet.settle()
         processes = self._parts.processes
         ending = [asyncio.ensure_future(processes.end(name, _SIGNAL)) for name in processes.supervisor.groups]

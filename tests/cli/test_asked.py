@@ -113,7 +113,7 @@ def test_what_the_agent_finds_wrong_in_a_file_is_told_with_its_lines(asked, desk
     file.write_text("plans:\n  a:\n    camera: top\n    windows:\n      - {from: 1s}\n    evry: 1s\n")
     found = [("plans.a.evry", "there is no such key"), ("plans.a.windows[0].from", "late"), ("plans.b", "gone")]
 
-    async def add_plans(document, by, client):
+    async def add_plans(document, by, client, *, is_held):
         raise ConfigError(Problem("request", 1, key, message, "look") for key, message in found)
 
     desk.agent.add_plans = add_plans

@@ -229,7 +229,7 @@ class Stage:
     `keeps`: command types that are not answered.
     """
 
-    def __init__(self, folder, config, *cameras, environment=None):
+    def __init__(self, folder, config, *cameras, environment=None, **around):
         self.folder = folder
         self.path = folder / "config.yaml"
         self.path.write_text(config)
@@ -244,6 +244,7 @@ class Stage:
             state=folder,
             environment={} if environment is None else environment,
             socket=folder / "control.sock",
+            **around,
         )
         self.service = Service(self.path, self.surroundings)
 
