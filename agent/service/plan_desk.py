@@ -106,8 +106,10 @@ class PlanDesk:
 
     async def apply(self, plan: KnownPlan, changes: Mapping[str, Any]) -> None:
         """Tell its process, if it has the plan; what was changed already is undone where one is refused."""
-        while plan.errand is not None:  # what it was told then is the old one
-            await plan.errand.over.wait()
+        waited = None
+        while plan.errand is not None and plan.errand is not waited:
+            waited = plan.errand  # what its process was told with it is the old one
+            await waited.over.wait()
         before = {
             "period_ns": plan.order.plan.period_ns,
             "priority": plan.order.plan.priority,

@@ -5,6 +5,7 @@ import asyncio
 from service.played import camera, played
 
 from agent.capture import messages as m
+from agent.errors import AgentError
 from agent.units import NS_PER_MS, NS_PER_S
 
 TOP = camera("/dev/video0", serial="A1")
@@ -73,6 +74,23 @@ def test_a_plan_that_is_changed_while_it_is_on_its_way_is_changed_in_its_process
         await adding
         assert (await changing)["period_ns"] == 500 * NS_PER_MS
         assert process.periods == {"mine": 500 * NS_PER_MS}
+
+    played(tmp_path, APART, LEFT)(scene)
+
+
+def test_a_plan_that_is_changed_while_its_process_refuses_it_holds_up_nobody(tmp_path):
+    async def scene(stage):
+        await stage.ready("left")
+        stage.keeps.add(m.AddPlans)
+        adding = asyncio.create_task(stage.agent.add_plans(MINE, "anna", ""))
+        process, _ = await asked(stage, "left")
+        changing = asyncio.create_task(stage.agent.change_plan("mine", by="anna", every_ns=NS_PER_S // 2))
+        await asyncio.sleep(0)
+        process.die(-9)
+        await asyncio.wait([adding, changing])
+        assert isinstance(adding.exception(), AgentError)
+        assert changing.exception() is None
+        assert await stage.agent.plans() == []
 
     played(tmp_path, APART, LEFT)(scene)
 
