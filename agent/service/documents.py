@@ -139,6 +139,11 @@ def quota_documents(parts: Parts) -> list[Document]:
 
 def stats_document(parts: Parts) -> Document:
     """Figures of everything at this moment."""
+    return {**figures_document(parts), "plans": {p.wish.name: _account(parts, p) for p in parts.book if not p.over}}
+
+
+def figures_document(parts: Parts) -> Document:
+    """The same without the plans."""
     groups = parts.processes.supervisor.groups
     cameras = {}
     for name in parts.fleet.file.matches:
@@ -148,7 +153,6 @@ def stats_document(parts: Parts) -> Document:
     return {
         "now_ns": parts.now_ns(),
         "cameras": cameras,
-        "plans": {plan.wish.name: _account(parts, plan) for plan in parts.book if not plan.over},
         "groups": {name: _process(group) for name, group in groups.items()},
         "lateness": _lateness([group.board.lateness for group in groups.values()]),
         "process": _own_process(),

@@ -25,6 +25,7 @@ _PRIORITIES = {
     "group.ended": _WARNING,
     "plan.refused": _WARNING,
     "plans.not_kept": _ERROR,
+    "metrics.failed": _ERROR,
     "service.stalled": _ERROR,
     "config.reloaded": _NOTICE,
     "plan.ended": _DEBUG,

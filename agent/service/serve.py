@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,19 +13,20 @@ from agent.capture.life import Ways
 from agent.capture.quota_page import Room
 from agent.capture.supervisor import Supervisor, Told
 from agent.clock import Clock, ReadClock, monotonic_ns
-from agent.config.access import AccessWish, SocketWish
+from agent.config.access import Address
 from agent.config.service_file import ServiceFile, load_service_file
-from agent.control.access import Access, group_ids
 from agent.control.broadcast import Broadcast
 from agent.control.facade import Document
-from agent.control.listening import Listening, inherited, listen
 from agent.control.server import Server
 from agent.errors import AgentError
 from agent.service.agent import CameraAgent
+from agent.service.doors import access_of, listening
 from agent.service.fleet import Fleet
 from agent.service.hearing import Hearing
 from agent.service.journal import Entries
 from agent.service.kept_plans import KeptPlans
+from agent.service.metrics import metrics_text
+from agent.service.metrics_door import MetricsBusy, MetricsDoor
 from agent.service.notify import Notifier, handed_over, notifier
 from agent.service.pages import Pages
 from agent.service.parts import Parts
@@ -112,9 +113,9 @@ class Service:
         self._notifier: Notifier = notifier(around.environment)
         descriptors = handed_over(around.environment)
         file = load_service_file(self._path)
-        access = _access(file.access)
+        access = access_of(file.access)
         watchdog = self._watchdog()
-        listeners = resources.enter_context(_listening(file.socket, around.socket, descriptors))
+        listeners = resources.enter_context(listening(file.socket, around.socket, descriptors))
         presence = resources.enter_context(around.presence())
         self._broadcast = Broadcast()
         resources.callback(self._broadcast.end)
@@ -125,6 +126,9 @@ class Service:
         self._server = Server(self.agent, [each.socket for each in listeners.all], access=access)
         resources.push_async_callback(self._end)
         self._follow(presence, resources)
+        self._metrics = MetricsDoor(lambda: metrics_text(self._parts))
+        resources.push_async_callback(self._metrics.close)
+        self._begin_metrics(file.metrics)
         self._server.start()
         self._serves = True
         self._notifier.ready(self._status())
@@ -179,13 +183,24 @@ class Service:
         reloading.prepare, reloading.on_begin, reloading.on_end = self._prepare, self._notifier.reloading, ended
 
     def _prepare(self, file: ServiceFile) -> Callable[[], None]:
-        """Who may do what, from a reload on."""
-        access = _access(file.access)
+        """Who may do what, and where metrics are given out, from a reload on. Raises InputError."""
+        access = access_of(file.access)
+        self._metrics.prepare(file.metrics)
 
         def put_in_force() -> None:
             self._server.set_access(access)
+            self._metrics.move_to(file.metrics)
 
         return put_in_force
+
+    def _begin_metrics(self, wish: Address | None) -> None:
+        """A port that somebody else has keeps no camera from working; the next reload tries it again."""
+        try:
+            self._metrics.prepare(wish)
+        except MetricsBusy as error:
+            self._tell("metrics.failed", error.as_dict())
+        else:
+            self._metrics.move_to(wish)
 
     # -- going on ---------------------------------------------------------------------------------------------------
 
@@ -255,39 +270,6 @@ class Service:
         """As long as a group gives its process: the stop and each step of the escalation, and a second."""
         orders = [group.order.limits for group in self._parts.processes.supervisor.groups.values()]
         return max((limits.stop_ns + 4 * limits.step_ns for limits in orders), default=0) + 2 * NS_PER_S
-
-
-class _Listeners:
-    """The listening sockets. A context manager."""
-
-    def __init__(self, every: Iterable[Listening]) -> None:
-        self.all = tuple(every)
-
-    def __enter__(self) -> _Listeners:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with ExitStack() as steps:
-            for each in self.all:
-                steps.callback(each.release)
-
-
-def _listening(wish: SocketWish, path: Path | None, descriptors: Iterable[int]) -> _Listeners:
-    """What systemd handed over; else a socket of our own."""
-    handed = [inherited(fd) for fd in descriptors]
-    if handed:
-        return _Listeners(handed)
-    gid = None if wish.group is None else next(iter(group_ids([wish.group])))
-    return _Listeners([listen(path or wish.path, mode=wish.mode, gid=gid)])
-
-
-def _access(wish: AccessWish) -> Access:
-    """Raises InputError for groups that this machine does not know."""
-    return Access(look=_ids(wish.look), control=_ids(wish.control), administer=_ids(wish.administer))
-
-
-def _ids(names: Iterable[str] | None) -> frozenset[int] | None:
-    return None if names is None else group_ids(names)
 
 
 async def serve(path: Path, surroundings: Surroundings) -> None:
