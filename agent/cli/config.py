@@ -15,6 +15,7 @@ Examples:
   camera-agent config show --json | jq .document       all files as one
   camera-agent config diff                             what `systemctl reload camera-agent` would do
   camera-agent config diff new.yaml --against old.yaml the same between two files
+  camera-agent config reload                           have the running agent read it anew
   camera-agent config schema > camera-agent.json       for editors that complete and check
 
 \b
@@ -22,7 +23,8 @@ The configuration is /etc/camera-agent/config.yaml and every *.yaml in /etc/came
 with another FILE.yaml, the folder FILE.d beside it. docs/configuration.md describes it.
 
 \b
-Exit codes: 0 nothing is wrong, 2 something is; of diff also 3, no agent answers at the socket.
+Exit codes: 0 nothing is wrong, 2 something is; of diff and reload also 3, no agent answers at the socket, and 4,
+you may not. Of reload 1: it is in force, but a process would not do all of it.
 """
 _FILE = click.Path(path_type=Path)
 _USUAL_FILE = Path("/etc/camera-agent/config.yaml")
@@ -30,7 +32,7 @@ _USUAL_FILE = Path("/etc/camera-agent/config.yaml")
 
 @click.group(epilog=_EPILOG)
 def config() -> None:
-    """Check, show and compare the configuration of the service."""
+    """Check, show, compare and reload the configuration of the service."""
 
 
 @config.command()
@@ -81,6 +83,27 @@ def diff(*, file: Path | None, against: Path | None, socket_path: Path | None, a
         print_json(told)
         return
     print_diff(told)
+
+
+@config.command("reload")
+@socket_option
+@json_option
+def reload_(*, socket_path: Path | None, as_json: bool) -> None:
+    """Have the running agent read its files anew, and say what was changed. A bad file changes nothing.
+
+    The same as `systemctl reload camera-agent`.
+    """
+    from agent.cli.asked import opened
+    from agent.cli.config_diff import print_diff
+    from agent.cli.show import print_json
+    from agent.errors import StateError
+
+    with opened(socket_path) as asked:
+        told = asked.ask("POST", "/v1/config/reload")
+    print_json(told) if as_json else print_diff(told)
+    if told.get("problems"):
+        hint = "the rest is in force; `camera-agent status` tells how it is"
+        raise StateError("; ".join(told["problems"]), hint=hint, state="running", verb="reload")
 
 
 @config.command()

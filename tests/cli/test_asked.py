@@ -247,3 +247,22 @@ def test_completion_without_an_agent_is_silent(tmp_path):
         (sys.executable, "-m", "agent.cli"), capture_output=True, text=True, env=environment, check=True
     )
     assert (done.stdout.strip(), done.stderr) == ("", "")
+
+
+def test_a_reload_tells_what_was_changed_and_what_a_process_would_not_do(asked, desk):
+    told = {"starts": [], "stops": [], "changes": ["plan lapse: every 2s"], "same": ["group top"], "took_ns": 5}
+
+    async def reload(by):
+        return {**told, "problems": problems}
+
+    desk.agent.reload, problems = reload, []
+    result = asked("config", "reload")
+    assert (result.code, result.out) == (
+        0,
+        "changes in place:\n  plan lapse: every 2s\ngoes on as it is:\n  group top\n",
+    )
+    assert asked("config", "reload", "--json").document["took_ns"] == 5
+    problems = ["plan lapse: too fast"]
+    result = asked("config", "reload")
+    assert result.code == 1
+    assert "plan lapse: too fast" in result.err
