@@ -16,7 +16,18 @@ from benchmarks.result import Comparison, read_all
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "benchmarks"
 DATA = RESULTS / "data"
-HERE = ("p1_lateness", "p4_scale", "p5_drift", "c5_cancel_plans", "f5_opencv", "ledger", "triggered")
+HERE = (
+    "p1_lateness",
+    "p4_scale",
+    "p5_drift",
+    "c5_cancel_plans",
+    "f5_opencv",
+    "ledger",
+    "triggered",
+    "http_latency",
+    "service_idle",
+    "service_reload",
+)
 """Those that need no rig: modules with a `main(folder)`."""
 
 

@@ -38,7 +38,7 @@ from witness import Witness
 pytestmark = pytest.mark.timeout(900)
 
 PHOTOS = STATE / "photos"
-REQUESTS = 1000
+REQUESTS = 10_000
 TWIN_PORTS = (4, 5)
 TOP = "top: {device: {serial: RIG0001}, size: 320x240}"
 LAPSE = "lapse: {camera: top, every: 500ms}"
@@ -328,7 +328,7 @@ def descriptors(pid):
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
-def test_a_thousand_requests_leave_nothing_behind(service, uvc_camera):
+def test_ten_thousand_requests_leave_nothing_behind(service, uvc_camera):
     more_pictures()
     get("/v1/health")
     agent = main_pid()

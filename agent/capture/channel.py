@@ -17,8 +17,11 @@ _QUEUE_BYTES = 2 * LARGEST_BYTES
 _BACKLOG_PACKETS = 4096
 _READS = 1024
 """Packets taken off the socket in one turn at most; a socket buffer of the default size holds fewer."""
-_UNREADABLE = (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, TypeError, ValueError)
-"""What pickle raises on bytes it cannot make sense of (its documentation names these)."""
+_UNREADABLE = (
+    *(pickle.UnpicklingError, EOFError, AttributeError, ImportError, LookupError, TypeError, ValueError),
+    *(ArithmeticError, MemoryError, RecursionError),
+)
+"""What pickle raises on bytes it cannot make sense of: its documentation names the first, fuzzing found the others."""
 
 
 class ChannelFull(AgentError):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from agent.cli.asked import socket_option
 from agent.cli.options import json_option
 
 _EPILOG = """\b
@@ -14,6 +15,7 @@ Examples:
   camera-agent config show --json | jq .document       all files as one
   camera-agent config diff                             what `systemctl reload camera-agent` would do
   camera-agent config diff new.yaml --against old.yaml the same between two files
+  camera-agent config reload                           have the running agent read it anew
   camera-agent config schema > camera-agent.json       for editors that complete and check
 
 \b
@@ -21,16 +23,16 @@ The configuration is /etc/camera-agent/config.yaml and every *.yaml in /etc/came
 with another FILE.yaml, the folder FILE.d beside it. docs/configuration.md describes it.
 
 \b
-Exit codes: 0 nothing is wrong, 2 something is; of diff also 3, no agent answers at the socket.
+Exit codes: 0 nothing is wrong, 2 something is; of diff and reload also 3, no agent answers at the socket, and 4,
+you may not. Of reload 1: it is in force, but a process would not do all of it.
 """
 _FILE = click.Path(path_type=Path)
 _USUAL_FILE = Path("/etc/camera-agent/config.yaml")
-_USUAL_SOCKET = Path("/run/camera-agent/control.sock")
 
 
 @click.group(epilog=_EPILOG)
 def config() -> None:
-    """Check, show and compare the configuration of the service."""
+    """Check, show, compare and reload the configuration of the service."""
 
 
 @config.command()
@@ -63,11 +65,9 @@ def show(*, file: Path, as_json: bool) -> None:
 @config.command()
 @click.argument("file", type=_FILE, metavar="[FILE.yaml]", default=None, required=False)
 @click.option("--against", type=_FILE, metavar="OLD.yaml", help="Compare with this file instead of the running agent.")
-@click.option(
-    "--socket", type=_FILE, metavar="PATH", default=_USUAL_SOCKET, show_default=True, help="Where the agent listens."
-)
+@socket_option
 @json_option
-def diff(*, file: Path | None, against: Path | None, socket: Path, as_json: bool) -> None:
+def diff(*, file: Path | None, against: Path | None, socket_path: Path | None, as_json: bool) -> None:
     """Say what a reload would start, stop and change, and what would stream on.
 
     Without --against, the running agent compares its own files with what is in force. With it, two files are compared
@@ -78,11 +78,32 @@ def diff(*, file: Path | None, against: Path | None, socket: Path, as_json: bool
 
     if file is not None and against is None:
         raise click.UsageError("the agent compares its own files: name the other one with --against")
-    told = asked_diff(socket) if against is None else files_diff(file or _USUAL_FILE, against)
+    told = asked_diff(socket_path) if against is None else files_diff(file or _USUAL_FILE, against)
     if as_json:
         print_json(told)
         return
     print_diff(told)
+
+
+@config.command("reload")
+@socket_option
+@json_option
+def reload_(*, socket_path: Path | None, as_json: bool) -> None:
+    """Have the running agent read its files anew, and say what was changed. A bad file changes nothing.
+
+    The same as `systemctl reload camera-agent`.
+    """
+    from agent.cli.asked import opened
+    from agent.cli.config_diff import print_diff
+    from agent.cli.show import print_json
+    from agent.errors import StateError
+
+    with opened(socket_path) as asked:
+        told = asked.ask("POST", "/v1/config/reload")
+    print_json(told) if as_json else print_diff(told)
+    if told.get("problems"):
+        hint = "the rest is in force; `camera-agent status` tells how it is"
+        raise StateError("; ".join(told["problems"]), hint=hint, state="running", verb="reload")
 
 
 @config.command()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from agent.cli.asked import complete_plans, opened, socket_option
 from agent.cli.options import json_option, printable
 from agent.errors import InputError
+
+if TYPE_CHECKING:
+    from agent.control.client import Client
+    from agent.control.facade import Document
 
 _ADD_EPILOG = """\b
 Examples:
@@ -48,14 +52,18 @@ Examples:
 def add(
     *, words: tuple[str, ...], file: Path | None, client: str | None, socket_path: Path | None, as_json: bool
 ) -> None:
-    """Ask the running agent to start plans, all of them or none. They go on when this command has ended."""
+    """Ask the running agent to start plans, all of them or none.
+
+    They go on when this command has ended, and when the agent is started again, until they are over or cancelled.
+    """
     from agent.cli.show import print_json
 
-    order: dict[str, Any] = {"plans": _written(words) if file is None else _from_file(file, words)}
-    if client is not None:
-        order["client"] = client
+    owner = {} if client is None else {"client": client}
     with opened(socket_path) as asked:
-        found = asked.ask("POST", "/v1/plans", order)
+        if file is None:
+            found = asked.ask("POST", "/v1/plans", {"plans": _written(words), **owner})
+        else:
+            found = _add_from_file(asked, file, words, owner)
     if as_json:
         print_json(found)
     else:
@@ -165,20 +173,17 @@ def _value(text: str) -> object:
     return int(text) if text.isascii() and text.lstrip("-").isdecimal() and len(text) < 19 else text
 
 
-def _from_file(file: Path, names: Sequence[str]) -> dict[str, Any]:
-    import yaml
+def _add_from_file(asked: Client, file: Path, names: Sequence[str], owner: Mapping[str, str]) -> Document:
+    """What is wrong with them is told with the file's lines, whoever finds it."""
+    from agent.config.plan_source import PlanSource
+    from agent.config.problems import ConfigError
+    from agent.control.client import Refused
 
+    source = PlanSource(file)
     try:
-        document = yaml.safe_load(file.read_text())
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise InputError(
-            f"{file}: {why}", hint="`camera-agent plan check FILE.yaml` tells all that is wrong with a plan file"
-        ) from error
-    plans = document.get("plans") if isinstance(document, dict) else None
-    if not isinstance(plans, dict):
-        raise InputError(f"{file}: there are no plans: in it", hint="docs/plan-files.md describes plan files")
-    missing = [name for name in names if name not in plans]
-    if missing:
-        raise InputError(f"{file} has no plan {', '.join(missing)}", hint=f"it has {', '.join(map(str, plans))}")
-    return {str(name): plan for name, plan in plans.items() if not names or name in names}
+        return asked.ask("POST", "/v1/plans", {"plans": source.chosen(names), **owner})
+    except Refused as error:
+        found = error.details.get("problems")
+        if error.code != ConfigError.code or not isinstance(found, list):
+            raise
+        raise source.located(found) from error

@@ -15,7 +15,7 @@ from agent.v4l2.gain import GainRequest
 _SETTINGS = {
     "pictures": "output: pictures go elsewhere, or are of another type",
     "access": "access: who may do what",
-    "socket": "socket: listens elsewhere from the next start of the service on",
+    "socket": "socket: needs a restart of the service, which listens where it did until then",
     "metrics": "metrics: given out elsewhere",
 }
 

@@ -23,14 +23,15 @@ class Refused(AgentError):
     """The agent's own error, as it was told over the socket. Details: trace_id, status, and the error's."""
 
     def __init__(self, status: int, told: Mapping[str, Any]) -> None:
-        details = told.get("details", {})
+        details, exit_code = told.get("details"), told.get("exit_code")
+        details = details if isinstance(details, dict) else {}
         super().__init__(
             str(told.get("message", f"the agent answered {status}")),
             hint=str(told.get("hint", "")),
             **{key: value for key, value in details.items() if key not in ("message", "hint")},
         )
         self.code = str(told.get("code", "error"))  # type: ignore[misc]
-        self.exit_code = int(told.get("exit_code", 1))  # type: ignore[misc]
+        self.exit_code = exit_code if isinstance(exit_code, int) and 0 < exit_code < 256 else 1  # type: ignore[misc]
         self.details["status"] = status
         self.details["trace_id"] = told.get("trace_id", "")
 
@@ -81,13 +82,32 @@ class Client:
         try:
             while line := response.readline():
                 if line.startswith(b"data: "):
-                    told = _document(line[6:])
-                    yield Event(told["id"], told["kind"], told["at_ns"], told["data"])
+                    yield self._event(_document(line[6:]))
         except (OSError, http.client.HTTPException) as error:
             raise self._unreachable(error) from error
         finally:
             response.close()
             self.release()
+
+    def _event(self, told: Document) -> Event:
+        match told.get("id"), told.get("kind"), told.get("at_ns"), told.get("data"):
+            case int(number), str(kind), int(at_ns), dict(data):
+                return Event(number, kind, at_ns, data)
+            case _:
+                raise self._no_agent()
+
+    def _listed(self, document: Document, key: str) -> list[Document]:
+        found = document.get(key)
+        if not isinstance(found, list):
+            raise self._no_agent()
+        return found
+
+    def _no_agent(self) -> AgentUnreachable:
+        return AgentUnreachable(
+            f"what answers at {self.path} is no agent",
+            hint="--socket and CAMERA_AGENT_SOCKET name another socket",
+            socket=str(self.path),
+        )
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> http.client.HTTPResponse:
         data = None if body is None else json.dumps(body).encode()
@@ -135,11 +155,11 @@ class Client:
 
     def cameras(self) -> list[Document]:
         """All cameras."""
-        return _listed(self.ask("GET", "/v1/cameras"), "cameras")
+        return self._listed(self.ask("GET", "/v1/cameras"), "cameras")
 
     def plans(self) -> list[Document]:
         """All plans."""
-        return _listed(self.ask("GET", "/v1/plans"), "plans")
+        return self._listed(self.ask("GET", "/v1/plans"), "plans")
 
     def start(self, camera: str, *, hold: bool = False) -> Document:
         """Start a stream; with `hold` it ends with this client."""
@@ -155,7 +175,7 @@ class Client:
 
     def add_plans(self, plans: Mapping[str, Any], *, hold: bool = False) -> list[Document]:
         """Start plans, all or none: name -> keys as in a plan file; with `hold` they end with this client."""
-        return _listed(self.ask("POST", "/v1/plans", {"plans": plans, "hold": hold}), "plans")
+        return self._listed(self.ask("POST", "/v1/plans", {"plans": plans, "hold": hold}), "plans")
 
     def cancel(self, kind: str, name: str = "") -> Document:
         """End something: `plan`, `camera`, `client` or `all`."""
@@ -189,8 +209,3 @@ def _document(data: bytes) -> Document:
     except ValueError:
         document = None
     return document if isinstance(document, dict) else {}
-
-
-def _listed(document: Document, key: str) -> list[Document]:
-    found: list[Document] = document[key]
-    return found

@@ -116,8 +116,13 @@ class Agent(Protocol):
         """One of them. Raises NotFound."""
         ...
 
-    async def add_plans(self, document: Mapping[str, Any], by: str, client: str) -> list[Document]:
-        """Start plans, all or none: name -> the same keys as under `plans:` in a plan file. `client` owns them."""
+    async def add_plans(
+        self, document: Mapping[str, Any], by: str, client: str, *, is_held: bool = False
+    ) -> list[Document]:
+        """Start plans, all or none: name -> the same keys as under `plans:` in a plan file. `client` owns them.
+
+        They outlive the agent, until they are over; those that `is_held` by a connection do not.
+        """
         ...
 
     async def change_plan(

@@ -95,8 +95,9 @@ async def _expose(agent: Agent, call: Call) -> Any:
 
 
 async def _add_plans(agent: Agent, call: Call) -> Any:
-    client = call.link if call.body.get("hold") else call.body.get("client", call.client)
-    return await agent.add_plans(call.body["plans"], call.by, client)
+    is_held = bool(call.body.get("hold"))
+    client = call.link if is_held else call.body.get("client", call.client)
+    return await agent.add_plans(call.body["plans"], call.by, client, is_held=is_held)
 
 
 async def _change_plan(agent: Agent, call: Call) -> Any:

@@ -15,6 +15,7 @@ from agent.discovery.node import Node
 
 _DEVICES = "/sys/devices/"
 _CAPTURE = ":capture:"
+_DIGITS = 19
 
 
 class UdevDevice(Protocol):
@@ -63,15 +64,14 @@ def read_node(device: UdevDevice) -> Node | None:
     properties = device.properties
     parent = place.parent.parent
     capabilities = properties.get("ID_V4L_CAPABILITIES")
-    index, made_us = _attribute(place, "index"), properties.get("USEC_INITIALIZED")
     return Node(
         path=path,
         sys_path=str(place),
         parent=str(parent),
         devnum=device.device_number,
-        index=int(index) if index and index.isdecimal() else 0,
+        index=_number(_attribute(place, "index")) or 0,
         captures=None if capabilities is None else _CAPTURE in capabilities,
-        made_us=int(made_us) if made_us and made_us.isdecimal() else None,
+        made_us=_number(properties.get("USEC_INITIALIZED")),
         links=tuple(sorted(device.device_links)),
         identity=_identity(device, place, parent),
     )
@@ -94,6 +94,11 @@ def _identity(device: UdevDevice, place: PurePosixPath, parent: PurePosixPath) -
         driver=_driver(parent),
         subdevices=_subdevices(parent),
     )
+
+
+def _number(text: str | None) -> int | None:
+    """Of 64 bits at most; None where there is none."""
+    return int(text) if text and text.isdecimal() and len(text) <= _DIGITS else None
 
 
 def _property(properties: Mapping[str, str], *names: str) -> str | None:

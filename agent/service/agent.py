@@ -10,6 +10,7 @@ from typing import Any
 import agent
 from agent.capture import messages as m
 from agent.capture.state_word import Phase
+from agent.clock import Clock, ReadClock
 from agent.config import kinds
 from agent.control.broadcast import Broadcast
 from agent.control.errors import NotFound
@@ -28,11 +29,17 @@ from agent.v4l2.gain import parse_gain
 class CameraAgent:
     """In the thread of its event loop. What each method answers is written at the protocol."""
 
-    def __init__(self, parts: Parts, broadcast: Broadcast, path: Path) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        broadcast: Broadcast,
+        path: Path,
+        realtime_now_ns: ReadClock = Clock.REALTIME.read_ns,
+    ) -> None:
         """`path`: the configuration's file."""
         self.parts = parts
         self.cancelling = Cancelling(parts)
-        self.desk = PlanDesk(parts)
+        self.desk = PlanDesk(parts, realtime_now_ns)
         self.reloading = Reloading(parts, path, self.cancelling, self.desk)
         self._shots = OneShot(parts)
         self._broadcast = broadcast
@@ -108,9 +115,11 @@ class CameraAgent:
         """One of them."""
         return documents.plan_document(self.parts, self.parts.book.find(name))
 
-    async def add_plans(self, document: Mapping[str, Any], by: str, client: str) -> list[Document]:
+    async def add_plans(
+        self, document: Mapping[str, Any], by: str, client: str, *, is_held: bool = False
+    ) -> list[Document]:
         """Start plans, all or none."""
-        added = await self.desk.add(document, by, client)
+        added = await self.desk.add(document, by, client, is_held=is_held)
         for plan in added:
             self.parts.tell("plan.added", {"plan": plan["name"], "group": plan["group"], "by": by, "client": client})
         return added

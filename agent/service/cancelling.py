@@ -38,7 +38,7 @@ class Cancelling:
                 full.append(error)
         concerned = parts.book.concerned(kind, name)
         waiting = [plan for plan in concerned if plan.standing is Standing.WAITING]
-        held = sum(not plan.asked for plan in waiting)  # of the others their processes tell
+        held = sum(plan.held for plan in waiting)  # of the others their processes tell
         # now, and not with the answer: nobody must give them to a process in between
         self._end(waiting, by)
         return self._kept(self._answered(concerned, held, answers, full, by))
@@ -62,8 +62,7 @@ class Cancelling:
         match kind:
             case "plan":
                 plan = parts.book.find(name)
-                is_held = plan.standing is Standing.WAITING and not plan.asked
-                return [plan.wish.group] if plan.wish.group in running and not is_held else []
+                return [plan.wish.group] if plan.wish.group in running and not plan.held else []
             case "camera":
                 group = parts.group_of(name)
                 return [group] if group in running else []

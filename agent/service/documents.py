@@ -144,6 +144,11 @@ def quota_documents(parts: Parts) -> list[Document]:
 
 def stats_document(parts: Parts) -> Document:
     """Figures of everything at this moment."""
+    return {**figures_document(parts), "plans": {p.wish.name: _account(parts, p) for p in parts.book if not p.over}}
+
+
+def figures_document(parts: Parts) -> Document:
+    """The same without the plans."""
     groups = parts.processes.supervisor.groups
     cameras = {}
     for name in parts.fleet.file.matches:
@@ -153,7 +158,6 @@ def stats_document(parts: Parts) -> Document:
     return {
         "now_ns": parts.now_ns(),
         "cameras": cameras,
-        "plans": {plan.wish.name: _account(parts, plan) for plan in parts.book if not plan.over},
         "groups": {name: _process(group) for name, group in groups.items()},
         "lateness": _lateness([group.board.lateness for group in groups.values()]),
         "process": _own_process(),
@@ -218,6 +222,7 @@ def problems(parts: Parts) -> list[str]:
     """What is not as it should be, in words."""
     found = [f"group {name}: {error.message}" for name, error in parts.fleet.troubles.items()]
     found += [f"group {name} hangs: {told}" for name, told in parts.hanging.items()]
+    found += [f"plans that were added are lost with the agent: {parts.kept.trouble}"] if parts.kept.trouble else []
     for order in parts.fleet.file.groups.values():
         for camera in order.cameras:
             document = camera_document(parts, camera.name)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from agent.capture import messages as m
 from agent.capture.channel import ChannelFull
@@ -20,7 +21,7 @@ from agent.discovery.camera import Camera
 from agent.errors import AgentError
 from agent.service.configuration import names_of, started
 from agent.service.located import NOWHERE, Key, Located, locate
-from agent.service.plan_book import KnownPlan, PlanBook, Standing
+from agent.service.plan_book import Errand, KnownPlan, PlanBook, Standing
 from agent.service.processes import Processes, facts
 
 _RUN_BITS = 64
@@ -28,6 +29,9 @@ _AT_ONCE = 256
 """Plans in one command: its packet is bounded."""
 
 _AGAIN_S = 0.25
+
+GONE = ("process_died", "process_down")
+"""What is refused so was not told to any process."""
 
 Tell = Callable[[str, Document], None]
 """Takes a kind of event, and what there is to say."""
@@ -82,10 +86,14 @@ class Fleet:
     def adopt(self, file: ServiceFile, anew: Iterable[str]) -> None:
         """From now on this is what is wanted; processes of `anew` end, and begin again. Plans are others' work."""
         self.file = file
-        self._anew |= set(anew) & self.groups.keys()
         self.seen &= file.matches.keys()
         self.troubles.clear()
         self._look()
+        self.begin_anew(anew)
+
+    def begin_anew(self, groups: Iterable[str]) -> None:
+        """These processes end, and begin again as the file has it."""
+        self._anew |= set(groups) & self.groups.keys()
         self.reconcile()
 
     def reconcile(self) -> None:
@@ -122,25 +130,17 @@ class Fleet:
         waiting = self._book.waiting(group)
         if group not in self.ready or group not in self.groups or not waiting:
             return
-        for plan in waiting:
-            plan.asked = True
-        task = asyncio.get_running_loop().create_task(self._hand(group, waiting))
+        task = asyncio.get_running_loop().create_task(self._hand(group, waiting, self._book.send(waiting)))
         self._handing.add(task)
         task.add_done_callback(self._handing.discard)
 
-    async def give(self, group: str, plans: Sequence[KnownPlan]) -> None:
-        """Give a process plans, all or none. Raises what it refuses them for; they stay `asked` then."""
-        now_ns, realtime_now_ns = self._now_ns(), self._realtime_now_ns()
-        for plan in plans:
-            plan.given = plan.wish.begun(now_ns, realtime_now_ns)
-            plan.asked = True
-            if plan.given is None:
-                self._book.end(plan, Standing.FINISHED, "all of its dates are past")
-        orders = tuple(plan.given for plan in plans if plan.given is not None)
-        if orders:
-            command = m.AddPlans(id=self._processes.number(), orders=orders)
-            # at once: their ends may have been told with the answer
-            await facts(self._processes.ask(group, command, lambda slots: self._book.taken(plans, slots)))
+    def give(self, group: str, plans: Sequence[KnownPlan]) -> Coroutine[Any, Any, None]:
+        """Give a process plans that wait, all or none. Raises what it refuses them for: they stay on their errand then.
+
+        They are on their way when this returns. Where the process is ended by us before it has them, they wait for the
+        next one, which is no error. Whoever stops waiting cancels them.
+        """
+        return self._given(group, plans, self._book.send(plans))
 
     async def handed(self) -> None:
         """Wait until all plans that were on their way have arrived, or were refused."""
@@ -221,31 +221,60 @@ class Fleet:
             del self._ending[name]
         self.reconcile()
 
-    async def _hand(self, group: str, plans: Sequence[KnownPlan]) -> None:
-        for first in range(0, len(plans), _AT_ONCE):
-            some = [plan for plan in plans[first : first + _AT_ONCE] if not plan.over]
-            try:
-                await self.give(group, some)
-            except AgentError:
-                _wait_again(some)
-                await self._hand_each(group, some)
+    async def _hand(self, group: str, plans: Sequence[KnownPlan], errand: Errand) -> None:
+        try:
+            for first in range(0, len(plans), _AT_ONCE):
+                some = plans[first : first + _AT_ONCE]
+                try:
+                    await self._give(group, some, errand)
+                except AgentError:
+                    # those that are somewhere else by now are not ours to give
+                    await self._hand_each(group, self._book.returned(errand, some))
+        finally:
+            self._book.returned(errand, plans)
+            errand.over.set()
+
+    async def _given(self, group: str, plans: Sequence[KnownPlan], errand: Errand) -> None:
+        try:
+            await self._give(group, plans, errand)
+        finally:
+            errand.over.set()
+
+    async def _give(self, group: str, plans: Sequence[KnownPlan], errand: Errand) -> None:
+        now_ns, realtime_now_ns = self._now_ns(), self._realtime_now_ns()
+        ours = [plan for plan in plans if plan.errand is errand]
+        for plan in ours:
+            plan.given = plan.wish.begun(now_ns, realtime_now_ns)
+            if plan.given is None:
+                self._book.end(plan, Standing.FINISHED, "all of its dates are past")
+        orders = tuple(plan.given for plan in ours if plan.given is not None)
+        if not orders:
+            return
+        command = m.AddPlans(id=self._processes.number(), orders=orders)
+        try:
+            # at once: their ends may have been told with the answer
+            await facts(self._processes.ask(group, command, lambda slots: self._book.taken(errand, ours, slots)))
+        except AgentError:
+            if any(plan.over or plan.errand is errand for plan in ours):
+                raise
 
     async def _hand_each(self, group: str, plans: Sequence[KnownPlan]) -> None:
         """One of them is refused: the others need not suffer for it."""
         for plan in plans:
-            if plan.standing is not Standing.WAITING or plan.asked or group not in self.ready:
-                continue  # over, or with the next process by now, or that will get it
+            if not plan.held or plan.wish.group != group or group not in self.ready:
+                continue  # over, or with another process by now, or one that will get it
+            errand = self._book.send([plan])
             try:
-                await self.give(group, [plan])
+                await self._given(group, [plan], errand)
             except AgentError as error:
-                if error.code in ("process_died", "process_down"):
-                    _wait_again([plan])
-                    continue
-                self._book.end(plan, Standing.REFUSED, error.message)
-                self._tell("plan.refused", {"plan": plan.wish.name, "group": group, **error.as_dict()})
+                if self._book.returned(errand, [plan]):
+                    self._not_given(group, plan, error)
 
-
-def _wait_again(plans: Iterable[KnownPlan]) -> None:
-    """They have not reached their process."""
-    for plan in plans:
-        plan.asked = False
+    def _not_given(self, group: str, plan: KnownPlan, error: AgentError) -> None:
+        if error.code in GONE:
+            return
+        if error.code == ChannelFull.code:
+            asyncio.get_running_loop().call_later(_AGAIN_S, self.hand_over, group)
+            return
+        self._book.end(plan, Standing.REFUSED, error.message)
+        self._tell("plan.refused", {"plan": plan.wish.name, "group": group, **error.as_dict()})

@@ -24,6 +24,8 @@ _PRIORITIES = {
     "frame.not_stored": _WARNING,
     "group.ended": _WARNING,
     "plan.refused": _WARNING,
+    "plans.not_kept": _ERROR,
+    "metrics.failed": _ERROR,
     "service.stalled": _ERROR,
     "config.reloaded": _NOTICE,
     "plan.ended": _DEBUG,

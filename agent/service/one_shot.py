@@ -196,11 +196,18 @@ def find_line(path: Path, trace_id: str) -> Document | None:
     except OSError:
         return None
     wanted = trace_id.encode()
-    for line in reversed(lines):
-        if wanted in line:
-            found: Document = json.loads(line)
-            return found
-    return None
+    found = (_line(line, trace_id) for line in reversed(lines) if wanted in line)
+    return next((line for line in found if line is not None), None)
+
+
+def _line(text: bytes, trace_id: str) -> Document | None:
+    """A line of the log, if it is one and this request's; it may be cut off where the disk was full."""
+    try:
+        told = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    requests = told.get("trace_ids") if isinstance(told, dict) else None
+    return told if isinstance(requests, list) and trace_id in requests else None
 
 
 def _exposed(line: Document) -> Document:

@@ -12,6 +12,7 @@ from agent.errors import AgentError, StateError
 from agent.schedule.quota import Limit
 from agent.service.configuration import group_of
 from agent.service.fleet import Fleet, Tell
+from agent.service.kept_plans import KeptPlans
 from agent.service.pages import Pages
 from agent.service.plan_book import KnownPlan, PlanBook
 from agent.service.processes import Processes
@@ -26,12 +27,13 @@ class Parts:
 
     `changes`: what each camera's process told of it last. `limits`: named limits that were changed since the
     configuration was read. `watchers`: by plan, called once when it is over. `hanging`: groups whose process the kernel
-    does not let go, and what it hangs in.
+    does not let go, and what it hangs in. `kept`: plans that outlive the agent.
     """
 
     fleet: Fleet
     processes: Processes
     book: PlanBook
+    kept: KeptPlans
     pages: Pages
     tell: Tell
     now_ns: ReadClock = monotonic_ns
@@ -70,6 +72,7 @@ class Parts:
 
     def over(self, plans: Sequence[KnownPlan]) -> None:
         """Plans are over: whoever waits for that hears of it. Many are told as one, not to hold up what follows."""
+        self.kept.drop(plan.wish.name for plan in plans if not plan.configured)
         for plan in plans:
             watcher = self.watchers.pop(plan.wish.name, None)
             if watcher is not None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from agent.capture.order import PlanOrder
 from agent.capture.supervisor import NameTaken
@@ -31,11 +32,19 @@ class Standing(enum.Enum):
 _OVER = frozenset({Standing.FINISHED, Standing.CANCELLED, Standing.REFUSED})
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Errand:
+    """Plans on their way to their group's process, whose answer is not there yet. `over`: set when it is."""
+
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 @dataclass(slots=True)
 class KnownPlan:
     """One plan. `configured`: the configuration has it. `slot`: its place in its group's page, once it ran.
 
-    `asked`: it is on its way to its process, whose answer is not there yet. `given`: as it was told, with its start.
+    `errand`: the one on which it is; whoever answers another one speaks of a plan that has left it since. `given`: as
+    its process was told, with its start.
     """
 
     wish: Planned
@@ -44,13 +53,18 @@ class KnownPlan:
     standing: Standing = Standing.WAITING
     slot: int | None = None
     cause: str = ""
-    asked: bool = False
+    errand: Errand | None = None
     given: PlanOrder | None = None
 
     @property
     def order(self) -> PlanOrder:
         """As it was asked for, with what was changed since."""
         return self.wish.order
+
+    @property
+    def held(self) -> bool:
+        """It waits here: no process has it, or will have it without being given it."""
+        return self.standing is Standing.WAITING and self.errand is None
 
     @property
     def over(self) -> bool:
@@ -97,18 +111,15 @@ class PlanBook:
         return plans
 
     def remove(self, plans: Iterable[KnownPlan]) -> None:
-        """As if they had never been there."""
+        """As if they had never been there; nobody gives them to a process any more."""
         for plan in plans:
+            plan.errand = None
             if self._plans.get(plan.wish.name) is plan:
                 del self._plans[plan.wish.name]
 
     def waiting(self, group: str) -> list[KnownPlan]:
         """Those that a group's process should be given, in the order of their coming."""
-        return [
-            plan
-            for plan in self._plans.values()
-            if plan.wish.group == group and plan.standing is Standing.WAITING and not plan.asked
-        ]
+        return [plan for plan in self._plans.values() if plan.wish.group == group and plan.held]
 
     def of_camera(self, camera: str, group: str) -> list[KnownPlan]:
         """Those that are not over and want frames of a camera, sets of its group included."""
@@ -128,12 +139,25 @@ class PlanBook:
             case _:
                 return list(alive)
 
-    def taken(self, plans: Iterable[KnownPlan], slots: Mapping[str, int]) -> None:
-        """Their process has them."""
+    def send(self, plans: Iterable[KnownPlan]) -> Errand:
+        """They are on their way to their group's process from now on."""
+        errand = Errand()
         for plan in plans:
-            plan.asked = False
-            if plan.standing is Standing.WAITING and plan.wish.name in slots:
-                plan.standing, plan.slot = Standing.RUNNING, slots[plan.wish.name]
+            plan.errand = errand
+        return errand
+
+    def taken(self, errand: Errand, plans: Iterable[KnownPlan], slots: Mapping[str, int]) -> None:
+        """The process has those that are still on this errand."""
+        for plan in plans:
+            if plan.errand is errand and plan.wish.name in slots:
+                plan.standing, plan.slot, plan.errand = Standing.RUNNING, slots[plan.wish.name], None
+
+    def returned(self, errand: Errand, plans: Iterable[KnownPlan]) -> list[KnownPlan]:
+        """The process has not got them: those that are still on this errand, which wait again."""
+        found = [plan for plan in plans if plan.errand is errand]
+        for plan in found:
+            plan.errand = None
+        return found
 
     def ended(self, group: str, name: str, state: str, cause: str) -> KnownPlan | None:
         """A group's process told the end of a plan; None where it is not that plan any more.
@@ -148,21 +172,29 @@ class PlanBook:
 
     def end(self, plan: KnownPlan, standing: Standing, cause: str) -> None:
         """It is over; the oldest of those that were over before are forgotten."""
-        plan.standing, plan.cause, plan.asked = standing, cause, False
+        plan.standing, plan.cause, plan.errand = standing, cause, None
         self._over.append(plan)
         while len(self._over) > _ENDED:
             self.remove([self._over.popleft()])
 
     def back(self, group: str) -> None:
-        """A group's process was ended by us: its plans wait for the next one, in which they begin anew."""
+        """A group's process is being ended: its plans, and those on their way to it, wait for the next one."""
         for plan in self._plans.values():
-            if plan.wish.group == group and plan.standing is Standing.RUNNING:
-                plan.standing, plan.slot = Standing.WAITING, None
+            if plan.wish.group == group and not plan.over:
+                _wait(plan)
 
-    def changed(self, name: str, **changes: object) -> None:
+    def move(self, plan: KnownPlan, group: str) -> None:
+        """Its camera belongs to another group now, and the process of the one before ends: it begins anew there."""
+        plan.wish = replace(plan.wish, group=group)
+        _wait(plan)
+
+    def changed(self, plan: KnownPlan, **changes: object) -> None:
         """What its process was told and took: fields of the Plan, or `quota`."""
-        plan = self._plans[name]
         order = plan.order
         if "quota" in changes:
             order = replace(order, quota=changes.pop("quota"))  # type: ignore[arg-type]
         plan.wish = replace(plan.wish, order=replace(order, plan=replace(order.plan, **changes)))  # type: ignore[arg-type]
+
+
+def _wait(plan: KnownPlan) -> None:
+    plan.standing, plan.slot, plan.errand = Standing.WAITING, None, None

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from agent.capture import messages as m
+from agent.capture.channel import ChannelFull
+from agent.capture.supervisor import NameTaken
 from agent.config.changes import Changes, PlanChange, diff
 from agent.config.changes_told import tell
 from agent.config.planned import Planned
@@ -17,6 +19,7 @@ from agent.control.facade import Document
 from agent.errors import AgentError
 from agent.service.cancelling import Cancelling
 from agent.service.configuration import group_of
+from agent.service.fleet import GONE
 from agent.service.parts import Parts
 from agent.service.plan_book import KnownPlan, Standing
 from agent.service.plan_desk import PlanDesk
@@ -55,10 +58,12 @@ class Reloading:
         self.loaded_ns = parts.now_ns()
         self._parts, self._path, self._cancelling, self._desk = parts, path, cancelling, desk
         self._lock = asyncio.Lock()
+        self._untold: set[str] = set()
+        self._socket = parts.fleet.file.socket
 
     async def diff(self) -> Document:
         """What a reload would do now, in words. Raises ConfigError."""
-        return tell(diff(self._parts.fleet.file, await self._read())).as_dict()
+        return tell(diff(self._in_force(), await self._read())).as_dict()
 
     async def reload(self, by: str) -> Document:
         """Carry it out. Raises ConfigError, NameTaken, InputError, QuotaError: nothing was changed then.
@@ -79,13 +84,17 @@ class Reloading:
     async def _reload(self, by: str) -> Document:
         began_ns = self._parts.now_ns()
         file = await self._read()
-        changes = diff(self._parts.fleet.file, file)
+        changes = diff(self._in_force(), file)
         problems = await self._carry_out(changes, file)
         self.loaded_ns = self._parts.now_ns()
         took_ns = self.loaded_ns - began_ns
         told: Document = {**tell(changes).as_dict(), "took_ns": took_ns, "problems": problems}
         self._parts.tell("config.reloaded", {**told, "by": by, "took_ms": took_ns // NS_PER_MS})
         return told
+
+    def _in_force(self) -> ServiceFile:
+        """What was read last, but where it listens: no reload changes that."""
+        return replace(self._parts.fleet.file, socket=self._socket)
 
     async def _read(self) -> ServiceFile:
         """In a thread: a large file must not keep a cancel waiting."""
@@ -103,8 +112,10 @@ class Reloading:
         self._move_plans(file)
         parts.fleet.adopt(file, (each.order.name for each in changes.anew))
         problems += await _each([*self._set_limits(places), *self._expose(changes), *self._change(changes)])
+        parts.fleet.begin_anew(self._untold)
+        self._untold.clear()
         added = [*changes.plans_added, *(each.planned for each in changes.plans_replaced)]
-        self._add(added)
+        problems += self._add(added)
         await parts.fleet.handed()
         return problems + self._refused(added)
 
@@ -122,7 +133,7 @@ class Reloading:
     def _set_limits(self, places: Mapping[str, int] | None) -> Iterable[Awaitable[Any]]:
         if places is not None:
             for group in self._parts.fleet.groups:
-                yield self._ask(group, m.SetLimits(id=self._parts.processes.number(), places=places))
+                yield self._told(group, self._ask(group, m.SetLimits(id=self._parts.processes.number(), places=places)))
 
     def _remove(self, names: Iterable[str], same: frozenset[str]) -> Iterable[Awaitable[Any]]:
         """Plans that the configuration has no more, or not as they are. Those whose process ends need no cancel."""
@@ -142,8 +153,7 @@ class Reloading:
             if group is None:
                 self._over(plan, "its camera is not in the configuration any more")
             elif group != plan.wish.group:
-                plan.wish = replace(plan.wish, group=group)
-                plan.standing, plan.slot = Standing.WAITING, None
+                self._parts.book.move(plan, group)
 
     def _over(self, plan: KnownPlan, cause: str) -> None:
         self._parts.book.end(plan, Standing.CANCELLED, cause)
@@ -154,26 +164,48 @@ class Reloading:
             if each.group in self._parts.fleet.groups:
                 number, exposure_ns = self._parts.processes.number(), each.exposure_ns
                 command = m.Expose(id=number, camera=each.camera, exposure_ns=exposure_ns, gain=each.gain)
-                yield self._ask(each.group, command)
+                yield self._told(each.group, self._ask(each.group, command))
 
     def _change(self, changes: Changes) -> Iterable[Awaitable[Any]]:
         running = {plan.wish.name: plan for plan in self._parts.book if not plan.over}
         for change in changes.plans_changed:
             if change.name in running:
-                yield self._desk.apply(running[change.name], _figures(change))
+                yield self._change_plan(running[change.name], _figures(change))
 
-    def _add(self, added: Iterable[Planned]) -> None:
-        plans = self._parts.book.add(added, by=_BY, configured=True)
-        for group in {plan.wish.group for plan in plans}:
+    async def _change_plan(self, plan: KnownPlan, figures: Mapping[str, Any]) -> None:
+        if not await self._told(plan.wish.group, self._desk.apply(plan, figures)):
+            self._parts.book.changed(plan, **figures)
+
+    async def _told(self, group: str, asked: Awaitable[Any]) -> bool:
+        """False: its process died, or does not read, and what it has is not what the file says from now on."""
+        try:
+            await asked
+        except AgentError as error:
+            if error.code not in (*GONE, ChannelFull.code):
+                raise
+            self._untold.add(group)
+            return False
+        return True
+
+    def _add(self, added: Iterable[Planned]) -> list[str]:
+        """What could not be added, in words: somebody may have taken a name meanwhile."""
+        book, problems = self._parts.book, []
+        for planned in added:
+            try:
+                book.add([planned], by=_BY, configured=True)
+            except NameTaken as error:
+                problems.append(error.message)
+        for group in self._parts.fleet.groups:
             self._parts.fleet.hand_over(group)
+        return problems
 
     def _refused(self, added: Iterable[Planned]) -> list[str]:
         names = frozenset(planned.name for planned in added)
         plans = (plan for plan in self._parts.book if plan.wish.name in names)
         return [f"plan {plan.wish.name}: {plan.cause}" for plan in plans if plan.standing is Standing.REFUSED]
 
-    def _ask(self, group: str, command: m.Command) -> Awaitable[Any]:
-        return facts(self._parts.processes.ask(group, command))
+    async def _ask(self, group: str, command: m.Command) -> Any:
+        return await facts(self._parts.processes.ask(group, command))
 
 
 async def _each(asked: Iterable[Awaitable[Any]]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +15,8 @@ from agent.capture.messages import Ready
 from agent.capture.quota_page import Room
 from agent.capture.supervisor import Supervisor, Told
 from agent.clock import Clock, ReadClock, monotonic_ns
-from agent.config.access import AccessWish
+from agent.config.access import Address
 from agent.config.service_file import ServiceFile, load_service_file
-from agent.control.access import Access, group_ids
 from agent.control.broadcast import Broadcast
 from agent.control.facade import Document
 from agent.control.server import Server
@@ -27,13 +26,16 @@ from agent.service.fleet import Fleet
 from agent.service.frame_door import FrameDoor
 from agent.service.hearing import Hearing
 from agent.service.journal import Entries
+from agent.service.kept_plans import KeptPlans
+from agent.service.metrics import metrics_text
+from agent.service.metrics_door import MetricsBusy, MetricsDoor
 from agent.service.notify import Notifier, handed_over, notifier
 from agent.service.pages import Pages
 from agent.service.parts import Parts
 from agent.service.plan_book import PlanBook, Standing
 from agent.service.present import OpenPresence, Presence
 from agent.service.processes import Processes
-from agent.service.sockets import open_sockets
+from agent.service.sockets import access_of, open_sockets
 from agent.service.watchdog import Progress, Watchdog
 from agent.units import NS_PER_S
 
@@ -114,7 +116,7 @@ class Service:
         self._notifier: Notifier = notifier(around.environment)
         descriptors = handed_over(around.environment)
         file = load_service_file(self._path)
-        access = _access(file.access)
+        access = access_of(file.access)
         watchdog = self._watchdog()
         listeners = resources.enter_context(open_sockets(file.socket, around.socket, descriptors))
         presence = resources.enter_context(around.presence())
@@ -131,6 +133,9 @@ class Service:
         resources.callback(self._frame_door.close)
         resources.push_async_callback(self._end)
         self._follow(presence, resources)
+        self._metrics = MetricsDoor(lambda: metrics_text(self._parts))
+        resources.push_async_callback(self._metrics.close)
+        self._begin_metrics(file.metrics)
         self._server.start()
         self._frame_door.start()
         self._serves = True
@@ -145,12 +150,14 @@ class Service:
         clocks = {"now_ns": around.now_ns, "realtime_now_ns": around.realtime_now_ns}
         fleet = Fleet(file, around.state, processes, book, self._tell, **clocks)
         pages = Pages(processes.supervisor.groups)
+        kept = KeptPlans(around.state)
         self._parts = Parts(
-            fleet=fleet, processes=processes, book=book, pages=pages, tell=self._tell, now_ns=around.now_ns
+            fleet=fleet, processes=processes, book=book, kept=kept, pages=pages, tell=self._tell, now_ns=around.now_ns
         )
         self._hearing = Hearing(self._parts)
-        self.agent = CameraAgent(self._parts, self._broadcast, self._path)
+        self.agent = CameraAgent(self._parts, self._broadcast, self._path, around.realtime_now_ns)
         book.add(file.plans.values(), by="the configuration", configured=True)
+        self.agent.desk.resume(around.realtime_now_ns())
 
     def _follow(self, presence: Presence, resources: AsyncExitStack) -> None:
         """The cameras that are there, now and whenever that changes."""
@@ -184,14 +191,25 @@ class Service:
         reloading.prepare, reloading.on_begin, reloading.on_end = self._prepare, self._notifier.reloading, ended
 
     def _prepare(self, file: ServiceFile) -> Callable[[], None]:
-        """Who may do what, from a reload on."""
-        access = _access(file.access)
+        """Who may do what, and where metrics are given out, from a reload on. Raises InputError."""
+        access = access_of(file.access)
+        self._metrics.prepare(file.metrics)
 
         def put_in_force() -> None:
             self._server.set_access(access)
             self._frame_door.set_access(access)
+            self._metrics.move_to(file.metrics)
 
         return put_in_force
+
+    def _begin_metrics(self, wish: Address | None) -> None:
+        """A port that somebody else has keeps no camera from working; the next reload tries it again."""
+        try:
+            self._metrics.prepare(wish)
+        except MetricsBusy as error:
+            self._tell("metrics.failed", error.as_dict())
+        else:
+            self._metrics.move_to(wish)
 
     # -- going on ---------------------------------------------------------------------------------------------------
 
@@ -248,6 +266,7 @@ class Service:
         for task in self._reloads:
             task.cancel()
         await asyncio.gather(*self._reloads, return_exceptions=True)
+        await self._parts.kept.close()
         await self._parts.fleet.settle()
         processes = self._parts.processes
         ending = [asyncio.ensure_future(processes.end(name, _SIGNAL)) for name in processes.supervisor.groups]
@@ -263,15 +282,6 @@ class Service:
         """As long as a group gives its process: the stop and each step of the escalation, and a second."""
         orders = [group.order.limits for group in self._parts.processes.supervisor.groups.values()]
         return max((limits.stop_ns + 4 * limits.step_ns for limits in orders), default=0) + 2 * NS_PER_S
-
-
-def _access(wish: AccessWish) -> Access:
-    """Raises InputError for groups that this machine does not know."""
-    return Access(look=_ids(wish.look), control=_ids(wish.control), administer=_ids(wish.administer))
-
-
-def _ids(names: Iterable[str] | None) -> frozenset[int] | None:
-    return None if names is None else group_ids(names)
 
 
 async def serve(path: Path, surroundings: Surroundings) -> None:

@@ -1,4 +1,4 @@
-"""The sockets the agent listens at: one for control, and one for frames in the same folder."""
+"""The sockets the agent listens at: one for control, and one for frames in the same folder; and who may ask there."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
-from agent.config.access import SocketWish
-from agent.control.access import group_ids
+from agent.config.access import AccessWish, SocketWish
+from agent.control.access import Access, group_ids
 from agent.control.listening import Listening, inherited, listen
 from agent.frames.wire import SOCKET_NAME
 
@@ -57,3 +57,12 @@ def _beside(found: Iterable[Listening], control: Path) -> Path:
     """Where clients look for the frame socket: in the folder of the control socket, which may be systemd's."""
     names = (each.socket.getsockname() for each in found if each.socket.type == socket.SOCK_STREAM)
     return Path(next(names, str(control))).with_name(SOCKET_NAME)
+
+
+def access_of(wish: AccessWish) -> Access:
+    """Who may do what. Raises InputError for groups that this machine does not know."""
+    return Access(look=_ids(wish.look), control=_ids(wish.control), administer=_ids(wish.administer))
+
+
+def _ids(names: Iterable[str] | None) -> frozenset[int] | None:
+    return None if names is None else group_ids(names)

@@ -109,7 +109,7 @@ class GainReport:
 
 def parse_gain(text: str) -> GainRequest:
     """`16` is the control's number, `6dB` decibels. Raises QuantityError."""
-    if re.fullmatch(r"\s*[+-]?\d+\s*", text):
+    if re.fullmatch(r"\s*[+-]?\d{1,18}\s*", text):
         return GainRequest(value=int(text))
     return GainRequest(mdb=parse_decibel_mdb(text))
 

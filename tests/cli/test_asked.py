@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from control.thread_desk import serving_in_a_thread
 
+from agent.config.problems import ConfigError, Problem
+
 REPOSITORY = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-m", "agent.cli")
 
@@ -84,10 +86,42 @@ def test_plans_are_added_from_a_file(asked, desk, tmp_path):
     assert asked("plan", "add", "--file", file).out == "started a, b\n"
     assert asked("plan", "add", "--file", file, "b").out == "started b\n"
     assert desk.agent.asked[-1][1] == {"b": {"camera": "side", "every": "2s", "count": 3}}
-    assert "it has a, b" in asked("plan", "add", "--file", file, "c").err
-    file.write_text("plans: [")
-    assert "plan check" in asked("plan", "add", "--file", file).err
-    assert asked("plan", "add", "--file", tmp_path / "none").code == 2
+    assert "there is a, b" in asked("plan", "add", "--file", file, "c").err
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("plans: [", ":1: this is no YAML"),
+        ("plans: [a]", ":1: plans: there are no plans in it"),
+        ("cameras: {}", ": there are no plans in it"),
+        ("plans:\n  a: {every: 1s}\n  a: {every: 2s}\n", ":3: plans.a: written twice"),
+        (None, ": cannot be read"),
+    ],
+)
+def test_a_file_without_plans_is_told_with_its_lines(asked, desk, tmp_path, text, told):
+    file = tmp_path / "plans.yaml"
+    if text is not None:
+        file.write_text(text)
+    result = asked("plan", "add", "--file", file)
+    assert (result.code, desk.agent.asked) == (2, [])
+    assert f"{file}{told}" in result.err
+
+
+def test_what_the_agent_finds_wrong_in_a_file_is_told_with_its_lines(asked, desk, tmp_path):
+    file = tmp_path / "plans.yaml"
+    file.write_text("plans:\n  a:\n    camera: top\n    windows:\n      - {from: 1s}\n    evry: 1s\n")
+    found = [("plans.a.evry", "there is no such key"), ("plans.a.windows[0].from", "late"), ("plans.b", "gone")]
+
+    async def add_plans(document, by, client, *, is_held):
+        raise ConfigError(Problem("request", 1, key, message, "look") for key, message in found)
+
+    desk.agent.add_plans = add_plans
+    result = asked("plan", "add", "--file", file)
+    assert result.code == 2
+    assert f"{file}:5: plans.a.windows[0].from: late; look" in result.err
+    assert f"{file}:6: plans.a.evry: there is no such key; look" in result.err
+    assert f"{file}:1: plans.b: gone; look" in result.err
 
 
 def test_plans_are_listed_changed_and_cancelled(asked):
@@ -213,3 +247,22 @@ def test_completion_without_an_agent_is_silent(tmp_path):
         (sys.executable, "-m", "agent.cli"), capture_output=True, text=True, env=environment, check=True
     )
     assert (done.stdout.strip(), done.stderr) == ("", "")
+
+
+def test_a_reload_tells_what_was_changed_and_what_a_process_would_not_do(asked, desk):
+    told = {"starts": [], "stops": [], "changes": ["plan lapse: every 2s"], "same": ["group top"], "took_ns": 5}
+
+    async def reload(by):
+        return {**told, "problems": problems}
+
+    desk.agent.reload, problems = reload, []
+    result = asked("config", "reload")
+    assert (result.code, result.out) == (
+        0,
+        "changes in place:\n  plan lapse: every 2s\ngoes on as it is:\n  group top\n",
+    )
+    assert asked("config", "reload", "--json").document["took_ns"] == 5
+    problems = ["plan lapse: too fast"]
+    result = asked("config", "reload")
+    assert result.code == 1
+    assert "plan lapse: too fast" in result.err

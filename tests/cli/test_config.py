@@ -155,9 +155,8 @@ def test_the_difference_that_the_agent_tells(cli, tmp_path):
 
 
 def test_an_error_of_the_agent(cli, tmp_path):
-    result = asked(
-        cli, tmp_path, 422, {"code": "bad_config", "message": "config.yaml:2: no", "hint": "look", "trace_id": ""}
-    )
+    told = {"code": "bad_config", "message": "config.yaml:2: no", "hint": "look", "trace_id": "", "exit_code": 2}
+    result = asked(cli, tmp_path, 422, told)
     assert (result.code, result.err) == (2, "camera-agent: config.yaml:2: no\n  look\n")
 
 
@@ -165,7 +164,8 @@ def test_an_error_of_the_agent(cli, tmp_path):
 def test_something_else_that_answers(cli, tmp_path, body):
     result = asked(cli, tmp_path, 200, body)
     assert result.code == 3
-    assert "no agent answers at" in result.err
+    assert "is no agent" in result.err
+    assert "--against" in result.err
 
 
 def test_nobody_answers(cli, tmp_path):

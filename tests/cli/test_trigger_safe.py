@@ -1,7 +1,9 @@
 """`trigger safe`: outputs that a killed process left behind, safe again."""
 
 import pytest
+import yaml
 from cli.lines_bench import TRIGGER, LinesBench
+from control.thread_desk import serving_in_a_thread
 
 FILE = """\
 cameras:
@@ -49,3 +51,24 @@ def test_a_file_without_outputs_has_nothing_to_make_safe(bench, tmp_path):
     path.write_text("cameras: {top: {device: /dev/video0}}\nplans: {a: {camera: top, every: 1s}}\n")
     result = bench.call("safe", path)
     assert (result.code, result.out) == (0, "")
+
+
+def test_without_a_file_what_is_in_force_in_the_running_agent_is_made_safe(bench, tmp_path):
+    document = yaml.safe_load(FILE.replace("SAFE", "active"))
+
+    async def config():
+        return {"files": ["config.yaml"], "loaded_ns": 1, "document": document}
+
+    with serving_in_a_thread(tmp_path) as desk:
+        desk.agent.config = config
+        bench.chip.pull(TRIGGER, False)
+        bench.levels.clear()
+        result = bench.call("safe", "--socket", desk.path)
+    assert (result.code, result.out) == (0, "line-1: safe\n")
+    assert bench.levels[0] is True
+
+
+def test_without_a_file_and_without_an_agent_it_is_the_usual_file(bench, tmp_path):
+    result = bench.call("safe", "--socket", tmp_path / "none.sock")
+    assert result.code == 2
+    assert "/etc/camera-agent/config.yaml" in result.err

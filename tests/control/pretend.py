@@ -154,7 +154,7 @@ class PretendAgent:
         self.note("plan", name)
         return self._plan(name)
 
-    async def add_plans(self, document, by, client):
+    async def add_plans(self, document, by, client, *, is_held=False):
         self.note("add_plans", dict(document), by, client)
         made = [
             {

@@ -18,6 +18,7 @@ from agent.capture.tick_log import End
 from agent.discovery.camera import Camera
 from agent.discovery.identity import Identity
 from agent.discovery.node import Node
+from agent.schedule.register import PlanUnknown
 from agent.schedule.requests import trace_id
 from agent.schedule.ring import Ring
 from agent.scope import Cause, Ended, ScopeEnded
@@ -85,7 +86,7 @@ class PlayedProcess(Actor):
     def __init__(self, pid, inherited, stage):
         super().__init__(pid, inherited, True)
         self.heard, self.stage = [], stage
-        self.slots, self.free = {}, 0
+        self.slots, self.free, self.periods = {}, 0, {}
         self._cancels = []
         self.ends_at_once = None
         self._resources = ExitStack()
@@ -161,43 +162,53 @@ class PlayedProcess(Actor):
 
     def _answer(self, message):
         if isinstance(message, Assignment):
-            self.order = message.order
-            self._adopt(message.adopted)
-            if self.stage.comes_up:
-                self.say(m.Ready(at_ns=1, cameras={}))
+            self._begin(message)
             return
         refusal = self.stage.refuses.get(type(message))
         if refusal is not None and refusal(message):
             self.say(
                 m.Refused(re=message.id, at_ns=1, code="nope", exit_code=2, message="it will not", hint="ask less")
             )
-            return
-        if type(message) in self.stage.keeps:
-            return
+        elif isinstance(message, m.SetPeriod) and message.plan not in self.slots:
+            self.say(m.refusal(message.id, 1, PlanUnknown(message.plan)))
+        elif type(message) not in self.stage.keeps:
+            self.carry_out(message)
+
+    def carry_out(self, message):
+        """Do what it is told, and answer; what the stage `keeps` a test lets go on with this."""
+        facts = None
         match message:
             case m.AddPlans():
-                facts = {order.plan.name: self._slot(order.plan.name) for order in message.orders}
+                facts = {order.plan.name: self._slot(order.plan) for order in message.orders}
+            case m.SetPeriod():
+                self.periods[message.plan] = message.period_ns
             case m.Cancel() | m.Quit():
                 facts = self._cancel(message)
-            case _:
-                facts = None
         self.say(m.Done(re=message.id, at_ns=1, facts=facts))
         if isinstance(message, m.AddPlans) and self.ends_at_once is not None:
             self.shoot(self.ends_at_once, line=False)
         if isinstance(message, m.Quit):
             self.die(0)
 
+    def _begin(self, assignment):
+        self.order = assignment.order
+        self._adopt(assignment.adopted)
+        if self.stage.comes_up:
+            self.say(m.Ready(at_ns=1, cameras={}))
+
     def _adopt(self, adopted):
         """Plans of a process that died; those that were cancelled meanwhile end at once."""
         self.slots = {each.order.plan.name: each.slot for each in adopted if not each.cancelled_by}
+        self.periods = {each.order.plan.name: each.order.plan.period_ns for each in adopted}
         self.free = max((each.slot + 1 for each in adopted), default=0)
         ends = tuple((each.order.plan.name, "cancelled", each.cancelled_by) for each in adopted if each.cancelled_by)
         if ends:
             self.say(m.PlansEnded(at_ns=1, ends=ends))
 
-    def _slot(self, name):
-        self.slots[name], self.free = self.free, self.free + 1
-        return self.slots[name]
+    def _slot(self, plan):
+        self.slots[plan.name], self.free = self.free, self.free + 1
+        self.periods[plan.name] = plan.period_ns
+        return self.slots[plan.name]
 
     def _cancel(self, message):
         names = [message.name] if getattr(message, "kind", "all") == "plan" else list(self.slots)
@@ -218,7 +229,7 @@ class Stage:
     `keeps`: command types that are not answered.
     """
 
-    def __init__(self, folder, config, *cameras, environment=None):
+    def __init__(self, folder, config, *cameras, environment=None, **around):
         self.folder = folder
         self.path = folder / "config.yaml"
         self.path.write_text(config)
@@ -233,6 +244,7 @@ class Stage:
             state=folder,
             environment={} if environment is None else environment,
             socket=folder / "control.sock",
+            **around,
         )
         self.service = Service(self.path, self.surroundings)
 

@@ -12,10 +12,15 @@ from agent.schedule.plan import Plan
 from agent.service.plan_book import PlanBook, Standing
 
 NAMES = ("a", "b", "c")
+GROUPS = ("g", "h")
 
 
 def planned(name, camera="top", group="g", client=""):
     return Planned(PlanOrder(plan=Plan(name=name, camera=camera, start_ns=0, client=client)), group)
+
+
+def take(book, plan, slot):
+    book.taken(book.send([plan]), [plan], {plan.wish.name: slot})
 
 
 def test_a_name_is_taken_until_its_plan_is_over():
@@ -33,7 +38,7 @@ def test_a_name_is_taken_until_its_plan_is_over():
 def test_an_end_that_comes_late_is_not_the_next_ones():
     book = PlanBook()
     (first,) = book.add([planned("a")], by="anna")
-    book.taken([first], {"a": 3})
+    take(book, first, 3)
     book.end(first, Standing.CANCELLED, "anna")
     book.add([planned("a")], by="bob")
     assert book.ended("g", "a", "cancelled", "anna") is None
@@ -43,10 +48,10 @@ def test_an_end_that_comes_late_is_not_the_next_ones():
 def test_an_end_told_by_another_groups_process_is_not_its_own():
     book = PlanBook()
     (first,) = book.add([planned("a", camera="left", group="old")], by="anna")
-    book.taken([first], {"a": 3})
+    take(book, first, 3)
     book.end(first, Standing.CANCELLED, "its camera is not in the configuration any more")
     (second,) = book.add([planned("a")], by="bob")
-    book.taken([second], {"a": 0})
+    take(book, second, 0)
     assert book.ended("old", "a", "cancelled", "the agent") is None
     assert second.standing is Standing.RUNNING
 
@@ -54,10 +59,25 @@ def test_an_end_told_by_another_groups_process_is_not_its_own():
 def test_what_is_cancelled_while_it_is_on_its_way_stays_cancelled():
     book = PlanBook()
     (plan,) = book.add([planned("a")], by="anna")
-    plan.asked = True
+    errand = book.send([plan])
     book.end(plan, Standing.CANCELLED, "anna")
-    book.taken([plan], {"a": 0})
+    book.taken(errand, [plan], {"a": 0})
     assert plan.standing is Standing.CANCELLED
+
+
+def test_what_is_taken_by_a_process_that_is_being_ended_waits_for_the_next_one():
+    book = PlanBook()
+    stays, moves = book.add([planned("a"), planned("b")], by="anna")
+    errand = book.send([stays, moves])
+    book.move(moves, "other")
+    book.back("g")
+    later = book.send([stays])
+    book.taken(errand, [stays, moves], {"a": 0, "b": 1})
+    assert (stays.standing, moves.standing) == (Standing.WAITING, Standing.WAITING)
+    assert (book.waiting("g"), book.waiting("other")) == ([], [moves])
+    assert book.returned(errand, [stays, moves]) == []
+    book.taken(later, [stays], {"a": 0})
+    assert stays.standing is Standing.RUNNING
 
 
 def test_who_is_concerned_by_a_cancel():
@@ -88,9 +108,11 @@ def test_those_that_are_over_are_forgotten_in_the_end():
 
 
 class Book(RuleBasedStateMachine):
+    """Plans of groups g and h: those on an errand that was overtaken by anything else are never taken by it."""
+
     def __init__(self):
         super().__init__()
-        self.book, self.alive, self.ended = PlanBook(), {}, 0
+        self.book, self.alive, self.ways, self.errands = PlanBook(), {}, {}, []
 
     @rule(name=st.sampled_from(NAMES))
     def add(self, name):
@@ -100,30 +122,64 @@ class Book(RuleBasedStateMachine):
         else:
             (self.alive[name],) = self.book.add([planned(name)], by="")
 
-    @rule(name=st.sampled_from(NAMES))
-    def take(self, name):
-        if name in self.alive:
-            self.book.taken([self.alive[name]], {name: 1})
+    @rule(group=st.sampled_from(GROUPS))
+    def send(self, group):
+        plans = self.book.waiting(group)
+        errand = self.book.send(plans)
+        self.errands.append((errand, plans))
+        self.ways |= {plan.wish.name: errand for plan in plans}
 
-    @rule(name=st.sampled_from(NAMES), state=st.sampled_from(["finished", "cancelled"]))
-    def end(self, name, state):
-        running = name in self.alive and self.alive[name].standing is Standing.RUNNING
-        assert (self.book.ended("g", name, state, "") is not None) == running
-        if running:
+    @rule(data=st.data(), took=st.booleans())
+    def answer(self, data, took):
+        if not self.errands:
+            return
+        errand, plans = self.errands.pop(data.draw(st.integers(0, len(self.errands) - 1)))
+        theirs = {plan.wish.name for plan in plans if self.ways.get(plan.wish.name) is errand}
+        if took:
+            self.book.taken(errand, plans, {plan.wish.name: 1 for plan in plans})
+        else:
+            assert {plan.wish.name for plan in self.book.returned(errand, plans)} == theirs
+        expected = Standing.RUNNING if took else Standing.WAITING
+        for name in theirs:
+            del self.ways[name]
+            assert self.alive[name].standing is expected
+
+    @rule(name=st.sampled_from(NAMES), group=st.sampled_from(GROUPS), state=st.sampled_from(["finished", "cancelled"]))
+    def end(self, name, group, state):
+        plan = self.alive.get(name)
+        ends = plan is not None and plan.standing is Standing.RUNNING and plan.wish.group == group
+        assert (self.book.ended(group, name, state, "") is not None) == ends
+        if ends:
             assert self.alive.pop(name).standing.value == state
 
-    @rule()
-    def back(self):
-        self.book.back("g")
-        assert all(plan.standing is Standing.WAITING for plan in self.alive.values())
+    @rule(name=st.sampled_from(NAMES))
+    def cancel(self, name):
+        if name in self.alive:
+            self.book.end(self.alive.pop(name), Standing.CANCELLED, "")
+            self.ways.pop(name, None)
+
+    @rule(group=st.sampled_from(GROUPS))
+    def back(self, group):
+        self.book.back(group)
+        for name, plan in self.alive.items():
+            if plan.wish.group == group:
+                assert plan.held
+                self.ways.pop(name, None)
+
+    @rule(name=st.sampled_from(NAMES), group=st.sampled_from(GROUPS))
+    def move(self, name, group):
+        if name in self.alive:
+            self.book.move(self.alive[name], group)
+            self.ways.pop(name, None)
 
     @invariant()
     def waiting_and_running_are_those_that_are_alive(self):
         found = [plan for plan in self.book if not plan.over]
         assert {plan.wish.name: plan for plan in found} == self.alive
         assert len(found) == len(self.alive)
-        waiting = {plan.wish.name for plan in self.book.waiting("g")}
-        assert waiting == {name for name, plan in self.alive.items() if plan.standing is Standing.WAITING}
+        waiting = {plan.wish.name for group in GROUPS for plan in self.book.waiting(group)}
+        standing = {name for name, plan in self.alive.items() if plan.standing is Standing.WAITING}
+        assert waiting == standing - self.ways.keys()
 
 
 TestBook = Book.TestCase

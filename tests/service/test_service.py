@@ -21,6 +21,7 @@ plans:
   lapse: {camera: top, every: 500ms}
   slow: {camera: left, every: 5s}
 """
+RESTART = "socket: needs a restart of the service, which listens where it did until then"
 
 
 def names(process):
@@ -508,3 +509,15 @@ def test_health_says_what_is_wrong(tmp_path):
 def test_a_configuration_that_is_bad_from_the_start_starts_nothing(tmp_path):
     with pytest.raises(ConfigError, match="devise"):
         played(tmp_path, "cameras:\n  top: {devise: x}\n", TOP)(None)
+
+
+def test_another_socket_is_told_to_need_a_restart_until_there_was_one(tmp_path):
+    async def scene(stage):
+        for _ in range(2):
+            stage.write("socket: /run/other.sock\n" + CONFIG)
+            assert (await stage.agent.config_diff())["changes"] == [RESTART]
+            assert (await stage.agent.reload("a test"))["changes"] == [RESTART]
+        stage.write(CONFIG)
+        assert (await stage.agent.reload("a test"))["changes"] == []
+
+    played(tmp_path, CONFIG, TOP)(scene)
