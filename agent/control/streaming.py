@@ -75,7 +75,7 @@ async def _show_all(connection: Connection, pictures: PictureStream) -> None:
 def part_of(picture: Picture) -> bytes:
     """A picture as one part of the stream (RFC 2046): headers, the picture, and the boundary of the part to come.
 
-    It comes with this part and not with the next: Chromium shows a picture only when it has read the boundary behind it.
+    It comes with this part and not with the next: Chromium shows a picture when it has read the boundary behind it.
     """
     headers = [("content-type", picture.media), ("content-length", str(len(picture.data))), *picture.headers()]
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers)

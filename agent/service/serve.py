@@ -28,14 +28,18 @@ from agent.service.journal import Entries
 from agent.service.notify import Notifier, handed_over, notifier
 from agent.service.pages import Pages
 from agent.service.parts import Parts
+from agent.service.pictures import Pictures
 from agent.service.plan_book import PlanBook, Standing
 from agent.service.present import OpenPresence, Presence
 from agent.service.processes import Processes
+from agent.service.viewer_child import Spawn, viewers_of
+from agent.service.views import Views
 from agent.service.watchdog import Progress, Watchdog
 from agent.units import NS_PER_S
 
 _ROOM = Room(names=1024, plans=128 * 1024)
 """Memory that nobody touched takes none: see QuotaPage."""
+_FRAMES = "frames.sock"
 _LONGEST_TURN_NS = NS_PER_S
 _SIGNAL = "a signal"
 _BY_SYSTEMD = "systemctl reload, or SIGHUP"
@@ -46,7 +50,8 @@ class Surroundings:
     """What the service stands on; tests hand in their own.
 
     `state`: the folder that relative ones of the configuration are below. `environment`: systemd's variables are taken
-    out of it. `socket`: instead of the configuration's path; None: that one.
+    out of it. `socket`: instead of the configuration's path; None: that one. `viewers`: what starts the processes that
+    make pictures, by the frame socket.
     """
 
     ways: Ways
@@ -57,6 +62,7 @@ class Surroundings:
     socket: Path | None = None
     now_ns: ReadClock = monotonic_ns
     realtime_now_ns: ReadClock = Clock.REALTIME.read_ns
+    viewers: Callable[[Path], Spawn] = viewers_of
 
 
 class Service:
@@ -119,6 +125,8 @@ class Service:
         resources.callback(self._broadcast.end)
         supervisor = resources.enter_context(Supervisor((), around.ways, around.now_ns(), _ROOM))
         processes = resources.enter_context(Processes(supervisor, self._hear, around.now_ns))
+        spawn = around.viewers((around.socket or file.socket.path).with_name(_FRAMES))
+        self._views = resources.enter_context(Views(spawn, self._tell, around.now_ns))
         self._compose(file, processes)
         self._reloads_are_told()
         self._server = Server(self.agent, [each.socket for each in listeners.all], access=access)
@@ -141,7 +149,8 @@ class Service:
             fleet=fleet, processes=processes, book=book, pages=pages, tell=self._tell, now_ns=around.now_ns
         )
         self._hearing = Hearing(self._parts)
-        self.agent = CameraAgent(self._parts, self._broadcast, self._path)
+        pictures = Pictures(self._parts, self._views)
+        self.agent = CameraAgent(self._parts, self._broadcast, self._path, pictures)
         book.add(file.plans.values(), by="the configuration", configured=True)
 
     def _follow(self, presence: Presence, resources: AsyncExitStack) -> None:
@@ -245,6 +254,7 @@ class Service:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
         self._broadcast.end()
+        self._views.end()
         await self._server.close()
 
     def _ending_ns(self) -> int:

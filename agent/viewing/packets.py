@@ -88,7 +88,9 @@ def unpack_order(packet: bytes) -> Order:
         return Show({key: (Look(**look), rate) for key, look, rate in told["wanted"]})
     if verb == "Take":
         return Take(told["id"], Look(**told["look"]), told["after_ns"])
-    return {"Drop": Drop, "Seen": Seen}[verb](**told)
+    if verb == "Drop":
+        return Drop(told["id"])
+    return Seen(told["key"])
 
 
 # -- from the viewer -----------------------------------------------------------------------------------------------

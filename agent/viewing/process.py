@@ -11,6 +11,8 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
+
 from agent.clock import monotonic_ns
 from agent.viewing.subscribed import subscribe
 from agent.viewing.viewer import Viewer
@@ -25,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C reaches us too: the channel's end is ours
         signal.signal(number, signal.SIG_IGN)
+    cv2.setNumThreads(1)  # several processors for one picture are taken from the captures
     with socket.socket(fileno=given.channel) as channel:
         Viewer(channel, lambda: subscribe(given.camera, given.socket), monotonic_ns).run()
     return 0

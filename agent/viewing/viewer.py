@@ -154,7 +154,7 @@ class Viewer:
         try:
             with lent:
                 for look, wish in wishes.items():
-                    made.append((wish, self._picture(lent, look, began_ns)))
+                    made.append((wish, self._picture(lent, look)))
         except (Revoked, PictureDamaged):
             return
         for wish, picture in made:
@@ -175,7 +175,7 @@ class Viewer:
                 found.setdefault(take.look, _Wish()).ids.append(take.id)
         return found
 
-    def _picture(self, lent: Lent, look: Look, began_ns: int | None) -> Picture | AgentError:
+    def _picture(self, lent: Lent, look: Look) -> Picture | AgentError:
         try:
             data, (width_px, height_px) = self._darkroom.develop(lent.frame, look)
         except InputError as error:
