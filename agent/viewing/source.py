@@ -17,7 +17,12 @@ class Lent(Protocol):
 
     @property
     def frame(self) -> Frame:
-        """Its pixels, in the lender's memory."""
+        """Its pixels, in the lender's memory; only while it is entered."""
+        ...
+
+    @property
+    def timestamp_ns(self) -> int:
+        """Its stamp."""
         ...
 
     @property

@@ -21,7 +21,6 @@ from agent.viewing.source import Frames, Lent, OpenFrames
 _ORDER_BYTES = 64 * 1024
 _FRAME_NS = 200 * NS_PER_MS
 """So long a frame is waited for before orders are looked at again: a new one is never needed for the frame before."""
-_IDLE_NS = 500 * NS_PER_MS
 ALIVE_NS = 500 * NS_PER_MS
 """At least so often the agent hears something."""
 
@@ -47,12 +46,15 @@ class _Wish:
 class Viewer:
     """Serves one agent until it closes. `frames` are subscribed to only while somebody wants some."""
 
-    def __init__(self, channel: socket.socket, open_frames: OpenFrames, now_ns: ReadClock) -> None:
-        """`channel`: to the agent; it is someone else's to close."""
+    def __init__(
+        self, channel: socket.socket, open_frames: OpenFrames, now_ns: ReadClock, *, idle_ns: int = ALIVE_NS
+    ) -> None:
+        """`channel`: to the agent; it is someone else's to close. `idle_ns`: a turn without work waits for it."""
         channel.setblocking(False)
         self._channel = channel
         self._open_frames = open_frames
         self._now_ns = now_ns
+        self._idle_ns = idle_ns
         self._frames: Frames | None = None
         self._darkroom = Darkroom()
         self._shown: dict[int, _Shown] = {}
@@ -72,7 +74,7 @@ class Viewer:
 
     def turn(self) -> bool:
         """Orders, then a frame if any is wanted; False: the agent has closed."""
-        if not self._hear(0 if self._wanted else _IDLE_NS):
+        if not self._hear(0 if self._wanted else self._idle_ns):
             return False
         if not self._wanted:
             self._let_go()
@@ -149,7 +151,9 @@ class Viewer:
         """A frame for all who want it; one that was taken back, or came broken, is nobody's: the next one is."""
         self._seen += 1
         began_ns = self._began_ns(lent)
-        wishes = self._wishes(lent.frame.timestamp_ns, began_ns)
+        wishes = self._wishes(lent.timestamp_ns, began_ns)
+        if not wishes:
+            return
         made: list[tuple[_Wish, Picture | AgentError]] = []
         try:
             with lent:
@@ -158,11 +162,11 @@ class Viewer:
         except (Revoked, PictureDamaged):
             return
         for wish, picture in made:
-            self._hand_over(wish, picture, lent.frame.timestamp_ns)
+            self._hand_over(wish, picture, lent.timestamp_ns)
 
     def _began_ns(self, lent: Lent) -> int | None:
         """Where nobody knows: not before the frame before was stamped."""
-        before_ns, self._stamp_before_ns = self._stamp_before_ns, lent.frame.timestamp_ns
+        before_ns, self._stamp_before_ns = self._stamp_before_ns, lent.timestamp_ns
         return before_ns if lent.began_ns is None else lent.began_ns
 
     def _wishes(self, stamp_ns: int, began_ns: int | None) -> dict[Look, _Wish]:
