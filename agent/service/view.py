@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from agent.capture.back_off import BackOff
@@ -186,9 +186,7 @@ class View:
     def _fail(self, error: AgentError) -> None:
         for feed in tuple(self._feeds):
             feed.fail(error)
-        for waiting in self._waiting.values():
-            if not waiting.came.done():
-                waiting.came.set_exception(error)
+        self._tell_waiting(tuple(self._waiting), error)
 
     def look_after(self, now_ns: int) -> None:
         """What is due: a process that is silent is killed, one that died replaced, one that nobody needs ended."""
@@ -247,7 +245,7 @@ class View:
                 if self._keys.get(feed.look) == made.key:
                     feed.put(made.picture)
         for number in made.ids:
-            waiting = self._waiting.get(number)
+            waiting = self._waiting.pop(number, None)
             if waiting is not None and not waiting.came.done():
                 waiting.came.set_result(made.picture)
 
@@ -256,8 +254,11 @@ class View:
         for feed in tuple(self._feeds):
             if refused.key is not None and self._keys.get(feed.look) == refused.key:
                 feed.fail(error)
-        for number in refused.ids:
-            waiting = self._waiting.get(number)
+        self._tell_waiting(refused.ids, error)
+
+    def _tell_waiting(self, numbers: Iterable[int], error: AgentError) -> None:
+        for number in numbers:
+            waiting = self._waiting.pop(number, None)
             if waiting is not None and not waiting.came.done():
                 waiting.came.set_exception(error)
 

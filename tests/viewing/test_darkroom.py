@@ -40,7 +40,9 @@ def test_a_scaled_picture_is_the_frame_smaller(code, kind):
     assert found == kind
     assert size == (80, 60)
     assert pixels.shape[:2] == (60, 80)
-    expected = np.asarray(Image.fromarray(np.ascontiguousarray(scene()[..., ::-1])).resize((80, 60), Image.Resampling.BOX))
+    expected = np.asarray(
+        Image.fromarray(np.ascontiguousarray(scene()[..., ::-1])).resize((80, 60), Image.Resampling.BOX)
+    )
     if code in ("GREY", "Y10"):
         expected = np.asarray(Image.fromarray(expected).convert("L").convert("RGB"))
     below = slice(30, None)  # the mark on top is black and white: no place to compare means
