@@ -13,7 +13,7 @@ from agent.pipeline.colour import eight_bits, to_bgr
 from agent.pipeline.encode import Encoder, PictureKind
 from agent.pipeline.jpeg import DEFAULT_QUALITY, Chroma
 from agent.pipeline.layouts import Grey, Jpeg, layout_of
-from agent.v4l2.formats import Format, PlaneLayout
+from agent.v4l2.format import Format, PlaneLayout
 from agent.v4l2.frame import Frame
 from agent.viewing.errors import SizeUnsupported
 

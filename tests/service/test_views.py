@@ -238,11 +238,10 @@ def test_all_is_bounded():
         await asyncio.sleep(0)
         with pytest.raises(Overloaded):
             await gallery.views.take("top", SMALL, 1, 1)
-        for number in range(10):
-            with pytest.raises(Overloaded):
-                for _ in range(bounds.ONLOOKERS):
-                    gallery.views.follow(f"c{number}", SMALL, 1)
-                gallery.views.follow(f"c{number}", SMALL, 1)
+        for number in range(64 - gallery.views.onlookers):
+            gallery.views.follow(f"c{number // bounds.ONLOOKERS}", SMALL, 1)
+        with pytest.raises(Overloaded):
+            gallery.views.follow("another", SMALL, 1)
         assert gallery.views.onlookers == 64
         gallery.views.end()
         await asyncio.wait(waiting)
