@@ -81,7 +81,7 @@ def sixel(pixels: Pixels, space: Space) -> str:
     columns, rows = space.cells_of(pixels.shape[1], pixels.shape[0])
     size = (columns * space.cell_px[0], rows * space.cell_px[1] // 6 * 6 or 6)
     picture = Image.fromarray(_resized(pixels, size)).quantize(
-        _SIXEL_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
+        _SIXEL_COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
     )
     indices = np.asarray(picture)
     palette = np.array(picture.getpalette() or [0, 0, 0], np.uint8).reshape(-1, 3)

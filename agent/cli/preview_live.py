@@ -28,6 +28,8 @@ _LOOK_MS = 1000
 """Without a picture for so long, the camera is asked how it stands."""
 _MOST_PX = 960
 _HOME, _CLEAR, _REST = "\x1b[H", "\x1b[2J", "\x1b[K"
+_HOLD, _LET_GO = "\x1b[?2026h", "\x1b[?2026l"
+"""Synchronized output: shown at once when all is there, or kitty shows nothing between two pictures."""
 _ENDS = (b"q", b"Q", b"\x04")
 
 
@@ -95,7 +97,7 @@ class Preview:
         space = Space(columns, max(rows - 1, 1), cell_px)
         clear = "" if space == self._space else _CLEAR
         self._space = space
-        terminal.write(clear + _HOME + draw(_pixels(received.data), space))
+        terminal.write(_HOLD + clear + _HOME + draw(_pixels(received.data), space) + _LET_GO)
         self._shown_ns.append(monotonic_ns())
         self._tell(terminal, self._caption(received.headers))
 

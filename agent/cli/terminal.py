@@ -18,7 +18,7 @@ _WINDOW = struct.Struct("HHHH")
 """struct winsize of ioctl_tty(2): rows, columns, width and height in pixels."""
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J"
 """The other screen, no cursor, empty."""
-_LEAVE = "\x1b[0m\x1b[?25h\x1b[?1049l"
+_LEAVE = "\x1b[?2026l\x1b[0m\x1b[?25h\x1b[?1049l"
 _ASK = "\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[c"
 """kitty's question whether it knows its protocol, then DA1, which every terminal answers: so the wait has an end."""
 _DA1 = re.compile(rb"\x1b\[\?([0-9;]*)c")
