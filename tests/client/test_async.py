@@ -30,8 +30,9 @@ def test_frames_come_while_other_tasks_run(door):
 
         async def camera():
             for number in range(20):
-                lender.lend(pool, number % 4)
-                await asyncio.sleep(0)
+                lease = lender.lend(pool, number % 4)
+                while lease not in lender.returned():
+                    await asyncio.sleep(0)
             lender.die()
 
         async with feed:

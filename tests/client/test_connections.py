@@ -28,6 +28,7 @@ from agent.client.wanted import wanted
 from agent.errors import AgentError, StateError
 from agent.frames import wire
 from agent.frames.lender import Lender
+from agent.frames.pool import LentPool
 from agent.frames.values import PACKET_BYTES, PoolFormat, State, Streaming
 
 BIG = PoolFormat("GREY", 128, 64, ((128, 8192),))
@@ -443,15 +444,16 @@ def test_with_the_agents_own_lender(door):
     with door.connect() as feed:
         channel, _ = door._listener.accept()
         channel.recv(wire.ANSWER_BYTES)
-        pool, lender = Pool(4, (2048,)), Lender(channel, b"")
+        pool, lender = Pool(4, (2048,)), Lender(channel)
         try:
-            number = lender.add_pool("top", GREY, pool.memory)
+            pool.lent = LentPool("top", GREY, pool.memory)
+            number = lender.add_pool(pool.lent)
             for round_ in range(50):
                 index = round_ % 4
                 pool.planes[index][0][:] = round_
-                lease = lender.lend(number, index, FACTS, pool.planes[index], (0,), (), 1_000_000_000)
+                lease = lender.lend(number, index, FACTS, pool.planes[index], (0,), (), 1_000_000_000, skipped=round_)
                 with feed.next() as frame:
-                    assert frame.image.min() == frame.image.max() == round_
+                    assert frame.image.min() == frame.image.max() == frame.skipped == round_
                 settled, answer = lender.receive()
                 assert (settled, answer.stored) == (lease, False)
                 assert lender.ledger.owed == 0
