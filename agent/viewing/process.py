@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, signal.SIG_IGN)
     cv2.setNumThreads(1)  # several processors for one picture are taken from the captures
     with socket.socket(fileno=given.channel) as channel:
-        Viewer(channel, lambda: subscribe(given.camera, given.socket), monotonic_ns).run()
+        Viewer(given.camera, channel, lambda: subscribe(given.camera, given.socket), monotonic_ns).run()
     return 0
 
 

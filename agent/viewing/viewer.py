@@ -47,10 +47,17 @@ class Viewer:
     """Serves one agent until it closes. `frames` are subscribed to only while somebody wants some."""
 
     def __init__(
-        self, channel: socket.socket, open_frames: OpenFrames, now_ns: ReadClock, *, idle_ns: int = ALIVE_NS
+        self,
+        camera: str,
+        channel: socket.socket,
+        open_frames: OpenFrames,
+        now_ns: ReadClock,
+        *,
+        idle_ns: int = ALIVE_NS,
     ) -> None:
         """`channel`: to the agent; it is someone else's to close. `idle_ns`: a turn without work waits for it."""
         channel.setblocking(False)
+        self._camera = camera
         self._channel = channel
         self._open_frames = open_frames
         self._now_ns = now_ns
@@ -186,7 +193,7 @@ class Viewer:
             return error
         frame = lent.frame
         facts = PictureFacts(
-            camera="",
+            camera=self._camera,
             kind=look.kind,
             width_px=width_px,
             height_px=height_px,

@@ -67,7 +67,7 @@ class Bench:
         self.channel, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel.setblocking(False)
         self.frames, self.clock = LentFrames(), Clock()
-        self.viewer = Viewer(self.theirs, self.frames.open, self.clock, idle_ns=0)
+        self.viewer = Viewer("top", self.theirs, self.frames.open, self.clock, idle_ns=0)
 
     def __enter__(self):
         return self

@@ -59,7 +59,9 @@ def test_who_waits_gets_a_frame_whose_exposure_began_late_enough(bench):
     bench.turns(LentFrame(2, at_ns=1008 * MS))
     (made,) = bench.heard()
     assert made.picture.facts.sequence == 2
-    assert made.picture.facts.began_ns == 1000 * MS
+    facts = made.picture.facts
+    assert (facts.camera, facts.began_ns, facts.exposure_ns, facts.trace_ids) == ("top", 1000 * MS, 8 * MS, ("ab",))
+    assert (facts.width_px, facts.height_px) == (32, 24)
 
 
 def test_where_nobody_knows_when_a_frame_began_it_was_not_before_the_stamp_of_the_last(bench):
