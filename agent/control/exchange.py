@@ -208,7 +208,7 @@ async def _encoded(route: Route, work: Awaitable[Any]) -> tuple[bytes, Any]:
     if route.streams:
         return b"", None
     if isinstance(result, Picture):
-        return result.data, result
+        return bytes(result.data), result
     return encode({route.under: result} if route.under else result), result
 
 

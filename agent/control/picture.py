@@ -48,9 +48,9 @@ class PictureFacts:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A whole picture in memory."""
+    """A whole picture in memory, perhaps another process's."""
 
-    data: bytes
+    data: bytes | memoryview
     facts: PictureFacts
 
     @property

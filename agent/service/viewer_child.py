@@ -127,7 +127,7 @@ class ViewerChild:
             for _ in range(_AT_ONCE):
                 told = read_told(self._process.channel)
                 if told is None:
-                    self.kill("closed its channel")
+                    self.finish()  # it ends, and if it does not, `check` kills it
                     return
                 self._heard_ns, self._spoke = self._now_ns(), True
                 self._hear(told)

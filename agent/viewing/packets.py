@@ -1,7 +1,7 @@
 """What the agent and a viewer tell each other over a SOCK_SEQPACKET pair: JSON, and a picture's memory beside it.
 
 A picture comes as a sealed memfd: one small packet however large it is, so that neither side ever holds half of one,
-and reading it is a copy in memory that cannot wait. The agent believes nothing of what a viewer says but what it has
+and the agent maps it without copying a byte. The agent believes nothing of what a viewer says but what it has
 checked (`read_told`); a viewer believes the agent.
 """
 
@@ -17,6 +17,7 @@ from typing import Any
 
 from agent.control.picture import MEDIA, Look, Picture, PictureFacts
 from agent.errors import AgentError
+from agent.kernel import PROT_READ, Mapping
 
 PACKET_BYTES = 64 * 1024
 MOST_BYTES = 128 * 1024 * 1024
@@ -220,11 +221,10 @@ def _facts(told: Mapping[str, Any]) -> PictureFacts:
     return facts
 
 
-def _content(fd: int, size: int) -> bytes:
-    """All of it at once: the memory is sealed, so it is as long as it is."""
+def _content(fd: int, size: int) -> memoryview:
+    """Mapped, not copied: the memory is sealed, so it stays as long and as it is."""
     if not 0 < size <= MOST_BYTES or fcntl.fcntl(fd, fcntl.F_GET_SEALS) & _SEALS != _SEALS:
         raise ValueError("a picture of no size that can be, or whose memory is not sealed")
-    data = os.pread(fd, size, 0)
-    if len(data) != size:
+    if os.fstat(fd).st_size < size:
         raise ValueError("a picture that is shorter than was said")
-    return data
+    return Mapping(fd, size, 0, PROT_READ).view.toreadonly()
