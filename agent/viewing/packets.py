@@ -17,7 +17,8 @@ from typing import Any
 
 from agent.control.picture import MEDIA, Look, Picture, PictureFacts
 from agent.errors import AgentError
-from agent.kernel import PROT_READ, Mapping
+from agent.kernel import PROT_READ
+from agent.kernel import Mapping as Memory
 
 PACKET_BYTES = 64 * 1024
 MOST_BYTES = 128 * 1024 * 1024
@@ -144,7 +145,7 @@ def _packed(kind: str, document: Mapping[str, Any]) -> bytes:
     return json.dumps({"told": kind, **document}, default=str).encode()
 
 
-def _sealed(data: bytes) -> int:
+def _sealed(data: bytes | memoryview) -> int:
     fd = os.memfd_create("picture", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         view = memoryview(data)
@@ -227,4 +228,4 @@ def _content(fd: int, size: int) -> memoryview:
         raise ValueError("a picture of no size that can be, or whose memory is not sealed")
     if os.fstat(fd).st_size < size:
         raise ValueError("a picture that is shorter than was said")
-    return Mapping(fd, size, 0, PROT_READ).view.toreadonly()
+    return Memory(fd, size, 0, PROT_READ).view.toreadonly()

@@ -218,7 +218,7 @@ class Stage:
     `keeps`: command types that are not answered.
     """
 
-    def __init__(self, folder, config, *cameras, environment=None):
+    def __init__(self, folder, config, *cameras, environment=None, spawn_viewer=None):
         self.folder = folder
         self.path = folder / "config.yaml"
         self.path.write_text(config)
@@ -233,6 +233,7 @@ class Stage:
             state=folder,
             environment={} if environment is None else environment,
             socket=folder / "control.sock",
+            viewers=lambda _frame_socket: spawn_viewer,
         )
         self.service = Service(self.path, self.surroundings)
 
