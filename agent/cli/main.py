@@ -27,6 +27,8 @@ _VERBS = {
     "serve": "Be the agent: cameras, plans and the control socket, until it is stopped.",
     "status": "Whether the running agent is well, and what it does.",
     "cameras": "The running agent's cameras, present or not.",
+    "snapshot": "A picture of what a camera of the running agent sees now.",
+    "preview": "What a camera of the running agent sees, live, in this terminal.",
     "start": "Start cameras of the running agent.",
     "stop": "Streams off, now, with the times of each STREAMOFF.",
     "events": "What happens in the running agent, as it happens.",
@@ -51,6 +53,8 @@ Examples:
   camera-agent cameras
   camera-agent capture top --exposure 8ms
   camera-agent start top
+  camera-agent snapshot top --output door.jpg
+  camera-agent preview top
   camera-agent stop --all
   camera-agent events --kind camera
   camera-agent top

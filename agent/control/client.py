@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
 import socket
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from agent.control.errors import AgentUnreachable, NotAllowed
 from agent.control.facade import Document, Event
@@ -34,6 +36,14 @@ class Refused(AgentError):
         self.exit_code = exit_code if isinstance(exit_code, int) and 0 < exit_code < 256 else 1  # type: ignore[misc]
         self.details["status"] = status
         self.details["trace_id"] = told.get("trace_id", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A picture as it came; `headers` by their names in small letters (docs/control-api.md)."""
+
+    data: bytes
+    headers: Mapping[str, str]
 
 
 class Client:
@@ -61,6 +71,13 @@ class Client:
         if connection is not None:
             connection.close()
 
+    def abort(self) -> None:
+        """End what another thread waits for here: it finds the connection closed. Nothing happens where none is."""
+        connection = self._connection
+        if connection is not None and connection.sock is not None:
+            with contextlib.suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
+
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Document:
         """One request: `ask("GET", "/v1/cameras")`."""
         response = self._send(method, path, body)
@@ -83,6 +100,37 @@ class Client:
             while line := response.readline():
                 if line.startswith(b"data: "):
                     yield self._event(_document(line[6:]))
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from error
+        finally:
+            response.close()
+            self.release()
+
+    def snapshot(self, camera: str, **query: str | int) -> Received:
+        """A picture of the next frame: `width=640`, `after="now"`, `format="png"`, `timeout="2s"`, `quality=80`."""
+        response = self._send("GET", _picture_path(camera, "snapshot", query), None)
+        try:
+            data = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self.release()
+            raise self._unreachable(error) from error
+        if response.status >= http.client.BAD_REQUEST:
+            raise Refused(response.status, _document(data))
+        return Received(data, {name.lower(): value for name, value in response.getheaders()})
+
+    def pictures(self, camera: str, **query: str | int) -> Iterator[Received]:
+        """Pictures as they come, the newest each time, until the agent ends them or this client is released.
+
+        `rate=10`, `width=640`, `quality=80`. Then the client has to be used anew.
+        """
+        response = self._send("GET", _picture_path(camera, "stream", query), None)
+        if response.status >= http.client.BAD_REQUEST:
+            raise Refused(response.status, _document(response.read()))
+        try:
+            while line := response.readline():
+                if line.startswith(b"--") and (headers := _part_headers(response)):
+                    yield Received(response.read(int(headers["content-length"])), headers)
+                    response.readline()  # what ends the picture is no line of a head
         except (OSError, http.client.HTTPException) as error:
             raise self._unreachable(error) from error
         finally:
@@ -185,6 +233,19 @@ class Client:
 def named(name: str) -> str:
     """A name as a part of a path."""
     return quote(name, safe="")
+
+
+def _picture_path(camera: str, what: str, query: Mapping[str, str | int]) -> str:
+    return f"/v1/cameras/{named(camera)}/{what}" + (f"?{urlencode(query)}" if query else "")
+
+
+def _part_headers(response: http.client.HTTPResponse) -> dict[str, str]:
+    """Of the next part; empty at the end of all."""
+    found = {}
+    while line := response.readline().decode("latin-1").strip():
+        name, _, value = line.partition(":")
+        found[name.lower()] = value.strip()
+    return found
 
 
 class _UnixConnection(http.client.HTTPConnection):

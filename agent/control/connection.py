@@ -215,11 +215,20 @@ class Connection(asyncio.Protocol):
         """Begin an answer without an end: `send` what comes, then `end_stream`."""
         self._write(h11.Response(status_code=200, headers=list(headers)))
 
-    async def send(self, data: bytes) -> None:
-        """A piece of the stream, when the client has room for it. Raises ConnectionResetError: it is gone."""
+    @property
+    def streams(self) -> bool:
+        """An answer without an end was begun, and not ended."""
+        return self._http.our_state is h11.SEND_BODY
+
+    async def room(self) -> None:
+        """Wait until the client has read what it was sent. Raises ConnectionResetError: it is gone."""
         await self._room.wait()
         if self._transport is None:
             raise ConnectionResetError
+
+    async def send(self, data: bytes) -> None:
+        """A piece of the stream, when the client has room for it. Raises ConnectionResetError: it is gone."""
+        await self.room()
         self._write(h11.Data(data=data))
 
     def end_stream(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.control.picture import MEDIA
 from agent.control.schema import (
     anything,
     boolean,
@@ -15,6 +16,8 @@ from agent.control.schema import (
     text,
 )
 
+_SIZE_MOST = 32_768
+"""More pixels a side than any sensor has; what the camera really has is known when its frame is there."""
 _WHOLE_UNITS = r"(?:[0-9]{1,9}(?:\.[0-9]{1,9})?(?:us|µs|ms|s)|[0-9]{1,9}ns|[0-9]{1,6}(?:min|h)|[0-9]{1,5}d)"
 _RATE = r"[0-9]{1,9} ?/ ?[0-9]{0,9}(?:ns|us|µs|ms|s|min|h|d)(?: burst [0-9]{1,9})?"
 
@@ -92,6 +95,24 @@ CAPTURED = document(
     sequence=integer(least=0),
     record=anything("As in frames.jsonl."),
 )
+PICTURE = {"type": "string", "format": "binary"}
+LOOK = {
+    "width": integer("Pixels, at most the camera's own, which it is where neither is given.", least=1, most=_SIZE_MOST),
+    "height": integer("Pixels; follows the width where only that is given.", least=1, most=_SIZE_MOST),
+    "quality": integer("Of the JPEG. Without it what the camera sends as JPEG is passed as it is.", least=1, most=100),
+}
+SNAPSHOT_QUERY = {
+    **LOOK,
+    "format": choice(*MEDIA, about="What the picture is; jpeg where it is not given."),
+    "after": text(
+        "`now`, the default, or a time of CLOCK_MONOTONIC in nanoseconds: the exposure begins at or after it.",
+        pattern="now|[0-9]{1,18}",
+        longest=18,
+        example="now",
+    ),
+    "timeout": DURATION,
+}
+VIEW_QUERY = {**LOOK, "rate": integer("Pictures a second, at most; 10 where it is not given.", least=1, most=240)}
 PLAN = document(
     name={"type": "string"},
     camera={"type": "string"},

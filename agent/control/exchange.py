@@ -13,20 +13,20 @@ from typing import Any
 
 from agent.clock import ReadClock
 from agent.control.access import Access
-from agent.control.answer import HEARTBEAT, Answer, encode, error_answer, event_lines
+from agent.control.answer import Answer, encode, error_answer
 from agent.control.bounds import Bounds, Rate
 from agent.control.connection import Connection
 from agent.control.errors import Internal, Overloaded, Stopping
-from agent.control.facade import Agent, EventStream
+from agent.control.facade import Agent
 from agent.control.openapi import openapi
+from agent.control.picture import Picture
 from agent.control.request import TRACE_ID, Request
-from agent.control.routes import EVENTS, OPENAPI, ROUTES, Call, Hold, Route, ask_events
+from agent.control.routes import EVENTS, OPENAPI, ROUTES, VIEW, Call, Hold, Route, ask_events
 from agent.control.routing import Routing, after_of, checked_body, checked_query
+from agent.control.streaming import show, tell
 from agent.errors import AgentError
 
 _LOG = logging.getLogger(__name__)
-_STREAM = (("content-type", "text/event-stream"), ("cache-control", "no-store"))
-_HEARTBEAT_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,10 @@ class Exchange:
             context = contextvars.copy_context()
             context.run(TRACE_ID.set, trace_id)
             if route is EVENTS:
-                work: Awaitable[Any] = self._stream(connection, call, request, trace_id)
+                events = ask_events(self._agent, call)
+                work: Awaitable[Any] = tell(connection, events, trace_id, only_head=request.method == "HEAD")
+            elif route is VIEW:
+                work = show(connection, self._agent, call, trace_id, only_head=request.method == "HEAD")
             else:
                 work = context.run(route.ask, self._agent, call)
         except AgentError as error:
@@ -117,11 +120,6 @@ class Exchange:
         if len(self._tasks) >= bounds.requests:
             raise _overloaded("requests at once", "requests", bounds.requests)
 
-    def _stream(self, connection: Connection, call: Call, request: Request, trace_id: str) -> Awaitable[Any]:
-        events = ask_events(self._agent, call)
-        connection.open_stream((*_STREAM, ("x-trace-id", trace_id)))
-        return events.aclose() if request.method == "HEAD" else _pump(connection, events)
-
     # -- following ---------------------------------------------------------------------------------------------------
 
     def _follow(self, work: Any, under_way: _UnderWay | None, context: contextvars.Context | None = None) -> None:
@@ -137,7 +135,7 @@ class Exchange:
                     logging.WARNING if isinstance(error, AgentError) else logging.ERROR, "%s", error, exc_info=error
                 )
             return
-        if under_way.route is EVENTS:
+        if under_way.route.streams and (under_way.connection.streams or not under_way.connection.busy):
             self._stream_ended(task, under_way)
             return
         answer, result = _outcome(task, under_way)
@@ -207,28 +205,11 @@ async def _wait(work: Awaitable[Any]) -> Any:
 
 async def _encoded(route: Route, work: Awaitable[Any]) -> tuple[bytes, Any]:
     result = await work
-    if route is EVENTS:
+    if route.streams:
         return b"", None
+    if isinstance(result, Picture):
+        return bytes(result.data), result
     return encode({route.under: result} if route.under else result), result
-
-
-async def _pump(connection: Connection, events: EventStream) -> None:
-    """Write events until they end or the client has gone; a slow client loses some, and holds nobody up."""
-    following: asyncio.Task[Any] | None = None
-    try:
-        await connection.send(HEARTBEAT)
-        while True:
-            following = following or asyncio.ensure_future(anext(events, None))
-            done, _ = await asyncio.wait((following,), timeout=_HEARTBEAT_S)
-            event = following.result() if done else None
-            if done and event is None:
-                return
-            await connection.send(HEARTBEAT if event is None else event_lines(event))
-            following = None if done else following
-    finally:
-        if following is not None:
-            following.cancel()
-        await events.aclose()
 
 
 def _outcome(task: asyncio.Task[Any], under_way: _UnderWay) -> tuple[Answer, Any]:
@@ -238,7 +219,10 @@ def _outcome(task: asyncio.Task[Any], under_way: _UnderWay) -> tuple[Answer, Any
         error = task.exception()
     if error is None:
         body, result = task.result()
-        return Answer(under_way.route.status, body, under_way.trace_id), result
+        answer = Answer(under_way.route.status, body, under_way.trace_id)
+        if isinstance(result, Picture):
+            answer = replace(answer, media=result.media, headers=result.headers())
+        return answer, result
     if not isinstance(error, AgentError):
         _log_fault(error, under_way)
         error = _internal(under_way.trace_id)

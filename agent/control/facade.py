@@ -17,6 +17,8 @@ from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from agent.control.picture import Look, Picture, PictureStream
+
 Document = dict[str, Any]
 """One JSON object. Times are CLOCK_MONOTONIC nanoseconds unless the key names another clock."""
 
@@ -99,6 +101,21 @@ class Agent(Protocol):
         `options`, each may be missing: `exposure_ns`, `gain` (as for `expose`), `timeout_ns`. Answers with `camera`,
         `trace_id`, `path` (of the picture), `asked_ns`, `exposed_ns` (start of exposure), `uncertainty_ns`, `sequence`,
         `record` (as in frames.jsonl).
+        """
+        ...
+
+    async def snapshot(self, name: str, look: Look, *, after_ns: int | None, timeout_ns: int) -> Picture:
+        """The next frame whose exposure began at or after `after_ns` (None: now), as a picture. Starts no stream.
+
+        Raises NotFound; StateError: the camera is off; InputError: it has no such picture; an error when no frame came
+        within `timeout_ns`, or there are too many who wait.
+        """
+        ...
+
+    async def view(self, name: str, look: Look, rate_per_s: int) -> PictureStream:
+        """Pictures at no more than this rate, the newest each time; goes on when the camera does after a stop.
+
+        Raises NotFound, InputError, Overloaded: too many look already. It ends when the camera or the agent does.
         """
         ...
 

@@ -34,6 +34,11 @@ class Listening:
         self._path = path
         self._inode = path.lstat().st_ino if path else 0
 
+    @property
+    def path(self) -> Path:
+        """Where clients connect to it; of systemd's what it was bound to."""
+        return self._path or Path(self.socket.getsockname())
+
     def __enter__(self) -> Listening:
         return self
 

@@ -68,6 +68,8 @@ def _operation(route: Route) -> dict[str, Any]:
 
 
 def _content(route: Route) -> dict[str, Any]:
+    if route.media:
+        return {media: {"schema": route.answer} for media in route.media}
     if route is EVENTS:
         return {"text/event-stream": {"schema": {"type": "string"}, "x-event": route.answer}}
     return {"application/json": {"schema": route.answer}}

@@ -9,9 +9,14 @@ from typing import Any
 from agent.control import documents as d
 from agent.control.access import Level
 from agent.control.facade import Agent, EventStream
+from agent.control.picture import MEDIA, Look, PictureStream
 from agent.control.schema import Schema, integer, listed
-from agent.units import parse_duration_ns
+from agent.units import NS_PER_S, parse_duration_ns
 
+BOUNDARY = "camera-agent-picture"
+"""Between the parts of a stream of pictures: what begins with it on a line is no JPEG."""
+_SNAPSHOT_NS = 5 * NS_PER_S
+_RATE_PER_S = 10
 Hold = tuple[str, str]
 """Kind and name of what `Agent.cancel` ends when the connection closes."""
 
@@ -24,7 +29,7 @@ class Call:
     """
 
     names: Mapping[str, str]
-    query: Mapping[str, int]
+    query: Mapping[str, Any]
     body: Mapping[str, Any]
     by: str
     client: str
@@ -49,7 +54,8 @@ class Route:
 
     `urgent`: it ends something; it is begun before all that waits, bound by no rate, and carried out whoever leaves.
     `abandoned`: it is cancelled when its connection closes. `under`: the key of the answer that a list is given.
-    `held`: what ends with the connection, of the call and its answer; None for nothing.
+    `held`: what ends with the connection, of the call and its answer; None for nothing. `media`: what it answers with
+    instead of a document. `streams`: the answer has no end.
     """
 
     method: str
@@ -65,6 +71,8 @@ class Route:
     urgent: bool = False
     abandoned: bool = False
     held: Callable[[Call, Any], Hold | None] | None = None
+    media: tuple[str, ...] = ()
+    streams: bool = False
 
     @property
     def id(self) -> str:
@@ -128,6 +136,29 @@ def ask_events(agent: Agent, call: Call) -> EventStream:
     return agent.events(call.query.get("after"))
 
 
+async def ask_view(agent: Agent, call: Call) -> PictureStream:
+    """The pictures that a stream of them is made of."""
+    return await agent.view(call.name, _look(call), call.query.get("rate", _RATE_PER_S))
+
+
+async def _snapshot(agent: Agent, call: Call) -> Any:
+    after = call.query.get("after", "now")
+    timeout_ns = parse_duration_ns(call.query["timeout"]) if "timeout" in call.query else _SNAPSHOT_NS
+    return await agent.snapshot(
+        call.name, _look(call), after_ns=None if after == "now" else int(after), timeout_ns=timeout_ns
+    )
+
+
+def _look(call: Call) -> Look:
+    query = call.query
+    return Look(
+        kind=query.get("format", "jpeg"),
+        width_px=query.get("width"),
+        height_px=query.get("height"),
+        quality=query.get("quality"),
+    )
+
+
 OPENAPI = _get("/v1/openapi.json", "This document.", _nothing, d.ANY)
 """Answered by the server itself."""
 EVENTS = Route(
@@ -139,14 +170,41 @@ EVENTS = Route(
     answer=d.EVENT,
     query={"after": integer("The id of the last event that was seen.", least=0)},
     abandoned=True,
+    streams=True,
 )
 """Answered by the server with a stream."""
+VIEW = Route(
+    method="GET",
+    path="/v1/cameras/{name}/stream",
+    summary="Pictures as they come, as multipart/x-mixed-replace (MJPEG): for browsers, OpenCV, ffmpeg.",
+    level=Level.LOOK,
+    ask=_nothing,
+    answer=d.PICTURE,
+    query=d.VIEW_QUERY,
+    abandoned=True,
+    media=("multipart/x-mixed-replace",),
+    streams=True,
+)
+"""Answered by the server with a stream."""
+SNAPSHOT = Route(
+    method="GET",
+    path="/v1/cameras/{name}/snapshot",
+    summary="A picture of the next frame whose exposure began after the request; starts no stream, stores nothing.",
+    level=Level.LOOK,
+    ask=_snapshot,
+    answer=d.PICTURE,
+    query=d.SNAPSHOT_QUERY,
+    abandoned=True,
+    media=tuple(MEDIA.values()),
+)
 
 ROUTES: tuple[Route, ...] = (
     _get("/v1/health", "Whether all is well, and what is not.", lambda a, _: a.health(), d.HEALTH),
     _get("/v1/stats", "Figures: cameras, plans, groups, lateness.", lambda a, _: a.stats(), d.STATS),
     _get("/v1/cameras", "All cameras, present or not.", lambda a, _: a.cameras(), d.CAMERA, "cameras"),
     _get("/v1/cameras/{name}", "One camera.", lambda a, c: a.camera(c.name), d.CAMERA),
+    SNAPSHOT,
+    VIEW,
     Route(
         method="PUT",
         path="/v1/cameras/{name}/stream",

@@ -78,12 +78,13 @@ def checked_body(route: Route, request: Request) -> dict[str, object]:
     return document if isinstance(document, dict) else {}
 
 
-def checked_query(route: Route, request: Request) -> dict[str, int]:
-    """The fields behind the `?`, which are all whole numbers. Raises BadFields."""
+def checked_query(route: Route, request: Request) -> dict[str, int | str]:
+    """The fields behind the `?`: whole numbers where the route says so, else texts. Raises BadFields."""
     schema = {"type": "object", "properties": route.query, "additionalProperties": False}
-    values = {key: _whole(text) for key, text in request.query.items()}
+    numbers = {key for key, one in route.query.items() if one["type"] == "integer"}
+    values = {key: _whole(text) if key in numbers else text for key, text in request.query.items()}
     check(schema, values)
-    return {key: value for key, value in values.items() if isinstance(value, int)}
+    return values
 
 
 def after_of(request: Request) -> int | None:

@@ -15,11 +15,13 @@ from agent.config import kinds
 from agent.control.broadcast import Broadcast
 from agent.control.errors import NotFound
 from agent.control.facade import Document, EventStream
+from agent.control.picture import Look, Picture, PictureStream
 from agent.errors import StateError
 from agent.service import documents
 from agent.service.cancelling import Cancelling
 from agent.service.one_shot import OneShot
 from agent.service.parts import Parts
+from agent.service.pictures import Pictures
 from agent.service.plan_desk import PlanDesk
 from agent.service.processes import facts
 from agent.service.reloading import Reloading
@@ -34,6 +36,7 @@ class CameraAgent:
         parts: Parts,
         broadcast: Broadcast,
         path: Path,
+        pictures: Pictures,
         realtime_now_ns: ReadClock = Clock.REALTIME.read_ns,
     ) -> None:
         """`path`: the configuration's file."""
@@ -42,6 +45,7 @@ class CameraAgent:
         self.desk = PlanDesk(parts, realtime_now_ns)
         self.reloading = Reloading(parts, path, self.cancelling, self.desk)
         self._shots = OneShot(parts)
+        self._pictures = pictures
         self._broadcast = broadcast
         self._since_ns = parts.now_ns()
 
@@ -104,6 +108,14 @@ class CameraAgent:
         told = {"camera": camera, "trace_id": shot["trace_id"], "path": shot["path"]}
         self.parts.tell("capture.stored", {**told, "group": self.parts.group_of(camera), "by": by})
         return shot
+
+    async def snapshot(self, name: str, look: Look, *, after_ns: int | None, timeout_ns: int) -> Picture:
+        """The next frame as a picture."""
+        return await self._pictures.snapshot(name, look, after_ns, timeout_ns)
+
+    async def view(self, name: str, look: Look, rate_per_s: int) -> PictureStream:
+        """Pictures as they come."""
+        return await self._pictures.view(name, look, rate_per_s)
 
     # -- plans -------------------------------------------------------------------------------------------------------
 

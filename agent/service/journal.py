@@ -23,6 +23,7 @@ _PRIORITIES = {
     "config.refused": _ERROR,
     "frame.not_stored": _WARNING,
     "group.ended": _WARNING,
+    "viewer.died": _WARNING,
     "plan.refused": _WARNING,
     "plans.not_kept": _ERROR,
     "metrics.failed": _ERROR,

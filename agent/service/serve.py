@@ -32,10 +32,13 @@ from agent.service.metrics_door import MetricsBusy, MetricsDoor
 from agent.service.notify import Notifier, handed_over, notifier
 from agent.service.pages import Pages
 from agent.service.parts import Parts
+from agent.service.pictures import Pictures
 from agent.service.plan_book import PlanBook, Standing
 from agent.service.present import OpenPresence, Presence
 from agent.service.processes import Processes
 from agent.service.sockets import access_of, open_sockets
+from agent.service.viewer_child import Spawn, viewers_of
+from agent.service.views import Views
 from agent.service.watchdog import Progress, Watchdog
 from agent.units import NS_PER_S
 
@@ -51,7 +54,8 @@ class Surroundings:
     """What the service stands on; tests hand in their own.
 
     `state`: the folder that relative ones of the configuration are below. `environment`: systemd's variables are taken
-    out of it. `socket`: instead of the configuration's path; None: that one.
+    out of it. `socket`: instead of the configuration's path; None: that one. `viewers`: what starts the processes that
+    make pictures, by the frame socket.
     """
 
     ways: Ways
@@ -62,6 +66,7 @@ class Surroundings:
     socket: Path | None = None
     now_ns: ReadClock = monotonic_ns
     realtime_now_ns: ReadClock = Clock.REALTIME.read_ns
+    viewers: Callable[[Path], Spawn] = viewers_of
 
 
 class Service:
@@ -124,6 +129,8 @@ class Service:
         resources.callback(self._broadcast.end)
         supervisor = resources.enter_context(Supervisor((), around.ways, around.now_ns(), _ROOM))
         processes = resources.enter_context(Processes(supervisor, self._hear, around.now_ns))
+        spawn = around.viewers(listeners.path(socket.SOCK_SEQPACKET))
+        self._views = resources.enter_context(Views(spawn, self._tell, around.now_ns))
         self._compose(file, processes)
         self._reloads_are_told()
         self._server = Server(self.agent, listeners.of(socket.SOCK_STREAM), access=access)
@@ -155,7 +162,8 @@ class Service:
             fleet=fleet, processes=processes, book=book, kept=kept, pages=pages, tell=self._tell, now_ns=around.now_ns
         )
         self._hearing = Hearing(self._parts)
-        self.agent = CameraAgent(self._parts, self._broadcast, self._path, around.realtime_now_ns)
+        pictures = Pictures(self._parts, self._views)
+        self.agent = CameraAgent(self._parts, self._broadcast, self._path, pictures, around.realtime_now_ns)
         book.add(file.plans.values(), by="the configuration", configured=True)
         self.agent.desk.resume(around.realtime_now_ns())
 
@@ -276,6 +284,7 @@ class Service:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
         self._broadcast.end()
+        self._views.end()
         await self._server.close()
 
     def _ending_ns(self) -> int:

@@ -31,6 +31,10 @@ class Sockets:
         """Those of one type: SOCK_STREAM for control, SOCK_SEQPACKET for frames."""
         return [each.socket for each in self.all if each.socket.type == kind]
 
+    def path(self, kind: socket.SocketKind) -> Path:
+        """Where programs of ours find the first of one type."""
+        return next(each.path for each in self.all if each.socket.type == kind)
+
 
 def open_sockets(wish: SocketWish, path: Path | None, descriptors: Iterable[int]) -> Sockets:
     """What systemd handed over; what it did not, as sockets of our own: that for frames beside that for control.

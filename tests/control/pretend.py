@@ -5,12 +5,54 @@ import contextlib
 
 from agent.control.broadcast import Broadcast
 from agent.control.errors import NotFound
+from agent.control.picture import Picture, PictureFacts
 from agent.control.request import TRACE_ID
 from agent.errors import ControlUnknown, StateError
 
 
+def picture(number=7, look=None, *, data=b"\xff\xd8picture\xff\xd9"):
+    facts = PictureFacts(
+        camera="top",
+        kind=look.kind if look else "jpeg",
+        width_px=(look.width_px if look else None) or 640,
+        height_px=(look.height_px if look else None) or 480,
+        sequence=number,
+        timestamp_ns=1000 + number,
+        began_ns=900 + number,
+        exposure_ns=100,
+        gain=None,
+        realtime_ns=10**18 + number,
+        trace_ids=("ab", "cd"),
+    )
+    return Picture(data, facts)
+
+
+class PretendPictures:
+    """A stream of pictures that a test puts there."""
+
+    def __init__(self, pictures=()):
+        self.waiting = asyncio.Queue()
+        for one in pictures:
+            self.waiting.put_nowait(one)
+        self.closed = False
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        found = await self.waiting.get()
+        if found is None:
+            raise StopAsyncIteration
+        return found
+
+    async def aclose(self):
+        self.closed = True
+
+
 class PretendAgent:
     def __init__(self):
+        self.views = []  # streams of pictures that were opened
+        self.shows = (picture(1), picture(2), None)  # what each of them has
         self.asked = []  # (method, arguments), in the order in which they arrived
         self.traces = []
         self.fails = {}  # method -> the exception it raises
@@ -139,6 +181,22 @@ class PretendAgent:
             "sequence": 7,
             "record": {},
         }
+
+    async def snapshot(self, name, look, *, after_ns, timeout_ns):
+        self.note("snapshot", name, look, after_ns, timeout_ns)
+        self.known(name)
+        try:
+            await self.frame.wait()
+        except asyncio.CancelledError:
+            self.cancelled.append(name)
+            raise
+        return picture(look=look)
+
+    async def view(self, name, look, rate_per_s):
+        self.note("view", name, look, rate_per_s)
+        self.known(name)
+        self.views.append(PretendPictures(self.shows))
+        return self.views[-1]
 
     async def plans(self):
         self.note("plans")

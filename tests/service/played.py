@@ -229,7 +229,7 @@ class Stage:
     `keeps`: command types that are not answered.
     """
 
-    def __init__(self, folder, config, *cameras, environment=None, **around):
+    def __init__(self, folder, config, *cameras, environment=None, spawn_viewer=None, **around):
         self.folder = folder
         self.path = folder / "config.yaml"
         self.path.write_text(config)
@@ -244,6 +244,7 @@ class Stage:
             state=folder,
             environment={} if environment is None else environment,
             socket=folder / "control.sock",
+            viewers=lambda _frame_socket: spawn_viewer,
             **around,
         )
         self.service = Service(self.path, self.surroundings)
