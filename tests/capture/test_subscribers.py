@@ -7,6 +7,7 @@ import struct
 import pytest
 from capture.clients import Client
 from capture.loop_stage import LoopStage
+from capture.test_triggered import triggered
 from frames.pools import open_descriptors
 
 from agent.capture import messages as m
@@ -182,6 +183,28 @@ def test_the_frames_of_a_group():
         frames(loop, 1, "side")
         assert {frame.camera for frame in client.hear()} == {"top", "side"}
         assert client.frames[0].facts.pulse is None
+
+
+def test_the_frames_of_one_pulse_share_its_number_and_a_ghost_goes_to_nobody():
+    with LoopStage(**triggered()) as loop, Client(loop, "g", Target.GROUP, most=8) as client:
+        loop.add("p", period_ms=100, count=4, camera="g")
+        for _ in range(12):
+            loop.advance(50 * NS_PER_MS)
+            client.hear()
+            while client.frames:
+                client.give_back()
+        pulses = {}
+        for (facts, _, _, traces), camera in zip(client.taken, client.cameras, strict=True):
+            pulses.setdefault(facts.pulse, {})[camera] = traces
+        assert sorted(pulses) == [0, 1, 2, 3]
+        assert all(set(cameras) == {"top", "side"} for cameras in pulses.values())
+        assert all(cameras["top"] == cameras["side"] for cameras in pulses.values()), "the trace ids of one tick"
+        taken = len(client.taken)
+        loop.cameras["top"].trigger.ghost(loop.clock.now_ns() + 20 * NS_PER_MS)
+        loop.advance(200 * NS_PER_MS)
+        client.hear()
+        assert loop.words()[Of.SPURIOUS] == 1
+        assert len(client.taken) == taken
 
 
 # -- stops ----------------------------------------------------------------------------------------------------------

@@ -83,7 +83,7 @@ def test_an_inherited_socket_stays_at_its_path(tmp_path):
 
 def test_an_inherited_descriptor_must_listen():
     ours, theirs = socket.socketpair()
-    with ours, theirs, pytest.raises(InputError, match="not a unix socket .* that listens"):
+    with ours, theirs, pytest.raises(InputError, match=r"not a unix socket .* that listens"):
         inherited(ours.fileno())
 
 
