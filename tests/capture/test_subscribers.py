@@ -1,5 +1,6 @@
 """Clients of a capture loop's frames: what each gets, for how long, and that nobody and nothing else suffers for it."""
 
+import mmap
 import os
 import socket
 import struct
@@ -18,6 +19,7 @@ from agent.frames import wire
 from agent.frames.wire import Answer, Target
 from agent.simulation.queue import BufferState
 from agent.units import NS_PER_MS, NS_PER_S
+from agent.v4l2.buffers import MemoryKind
 
 
 def stage(buffers=7, **options):
@@ -327,8 +329,6 @@ def test_a_pool_too_small_is_refused():
 
 
 def test_memory_without_descriptors_is_copied_once_for_all():
-    from agent.v4l2.buffers import MemoryKind
-
     settings = Settings(settle_frames=0, buffer_count=7, memory=(MemoryKind.MMAP,))
     with LoopStage(settings=settings) as loop, Client(loop) as one, Client(loop) as other:
         frames(loop, 3)
@@ -344,8 +344,9 @@ def test_memory_without_descriptors_is_copied_once_for_all():
         assert len(queued(loop)) == 7
 
 
-def test_what_is_passed_cannot_be_written():
-    with stage() as loop:
+@pytest.mark.parametrize("kind", [MemoryKind.MMAP_EXPORTED, MemoryKind.DMA_HEAP, MemoryKind.MMAP])
+def test_what_is_passed_cannot_be_written(kind):
+    with LoopStage(settings=Settings(settle_frames=0, buffer_count=7, memory=(kind,))) as loop:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, theirs:
             loop.door.pass_on(wire.pack_subscribe(wire.Subscribe(Target.CAMERA, "top")), theirs)
@@ -355,10 +356,12 @@ def test_what_is_passed_cannot_be_written():
             for _ in range(3):
                 _, fds, _, _ = socket.recv_fds(ours, wire.PACKET_BYTES, 64)
                 got += fds
-            assert len(got) == 1 + 7, "marks and buffers"
-            for fd in got[1:]:
+            assert len(got) == 1 + (4 if kind is MemoryKind.MMAP else 7), "marks, and buffers or copies"
+            for fd in got:
                 with pytest.raises(OSError, match=r"Bad file|not permitted|denied"):
                     os.write(fd, b"x")
+                with pytest.raises(PermissionError):
+                    mmap.mmap(fd, 8, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
             for fd in got:
                 os.close(fd)
 
