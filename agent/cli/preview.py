@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import click
 
 from agent.cli.asked import complete_cameras, opened, socket_option
-from agent.cli.options import printable
-from agent.cli.picture_file import check_free, default_path, kind_of, write_picture
+from agent.cli.options import json_option, printable
+from agent.cli.picture_file import check_free, default_path, facts_of, kind_of, write_picture
 from agent.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ waits, and goes on when it is on again. For a browser: docs/control-api.md, Pict
 @click.option("--force", is_flag=True, help="With --output: replace the file if it is there.")
 @click.option("--open", "in_window", is_flag=True, help="Write one picture, and open it with xdg-open.")
 @socket_option
+@json_option
 def preview(
     *,
     camera: str,
@@ -66,14 +67,22 @@ def preview(
     force: bool,
     in_window: bool,
     socket_path: Path | None,
+    as_json: bool,
 ) -> None:
     """See what the running agent's CAMERA sees, live."""
     if output is not None or in_window:
-        path = _written(camera, output, socket_path, force=force)
-        click.echo(printable(str(path)))
+        path, facts = _written(camera, output, socket_path, force=force)
         if in_window:
             _open(path)
+        if as_json:
+            from agent.cli.show import print_json
+
+            print_json(facts)
+        else:
+            click.echo(printable(str(path)))
         return
+    if as_json:
+        raise click.UsageError("--json tells of one picture: give --output or --open with it")
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InputError(
             "a preview needs a terminal, for input and output",
@@ -84,8 +93,10 @@ def preview(
     Preview(camera, rate, graphics, socket_path).run()
 
 
-def _written(camera: str, output: Path | None, socket_path: Path | None, *, force: bool) -> Path:
-    """One picture in its file; without a name in a new folder for such things."""
+def _written(
+    camera: str, output: Path | None, socket_path: Path | None, *, force: bool
+) -> tuple[Path, dict[str, object]]:
+    """One picture in its file, without a name in a new folder for such things; and what is known of it."""
     check_free(output, force=force)
     if output is None:
         _opener()
@@ -93,7 +104,7 @@ def _written(camera: str, output: Path | None, socket_path: Path | None, *, forc
         received: Received = client.snapshot(camera, format=kind_of(output, None))
     path = output or Path(tempfile.mkdtemp(prefix="camera-agent-")) / default_path(camera, received)
     write_picture(path, received.data, force=force)
-    return path
+    return path, {"path": str(path), **facts_of(camera, received)}
 
 
 def _opener() -> str:

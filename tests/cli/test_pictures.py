@@ -1,6 +1,7 @@
 """`snapshot` and `preview`, against a real server with a pretending agent, the latter in a terminal."""
 
 import fcntl
+import json
 import os
 import pty
 import select
@@ -260,6 +261,8 @@ def test_one_picture_in_a_file_and_in_a_window(desk, tmp_path, monkeypatch):
     assert run(desk, "preview", "top", "--output", "a.png").stdout == b"a.png\n"
     assert desk.agent.asked[-1][2].kind == "png"
     assert run(desk, "preview", "top", "--output", "a.png").returncode == 2
+    assert json.loads(run(desk, "preview", "top", "--output", "b.jpg", "--json").stdout)["sequence"] == 7
+    assert run(desk, "preview", "top", "--json").returncode == 2
     told = run(desk, "preview", "top", "--open")
     assert told.returncode == 0, told.stderr
     assert (tmp_path / "opened.jpg").read_bytes() == picture().data
@@ -275,6 +278,7 @@ def test_a_terminal_that_does_not_answer_is_not_waited_for():
             assert terminal.graphics({"TERM_PROGRAM": "iTerm.app"}) == "iterm2"
             assert terminal.size() == (80, 24, (10, 20))
             assert terminal.typed() == b""
+            assert termios.tcgetattr(theirs)[6][termios.VSUSP] == b"\0"  # Ctrl-Z would leave the screen as it is
             os.write(ours, b"x")
             select.select([theirs], [], [], 10)
             assert terminal.typed() == b"x"

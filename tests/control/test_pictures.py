@@ -3,13 +3,13 @@
 import asyncio
 
 import pytest
-from control.pretend import picture
+from control.pretend import PretendAgent, picture
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.control.picture import Look, Picture
-from agent.control.routes import BOUNDARY
-from agent.control.streaming import part_of
+from agent.control.routes import BOUNDARY, Call
+from agent.control.streaming import part_of, show
 
 
 async def chunk(reader):
@@ -197,6 +197,41 @@ def test_a_client_that_does_not_read_is_given_no_picture_to_wait_for(with_desk):
         await client.close()
 
     with_desk(scenario)
+
+
+class FullConnection:
+    """A client that has not read yet what it was sent."""
+
+    def __init__(self):
+        self.has_room, self.sent = asyncio.Event(), []
+
+    def open_stream(self, headers):
+        pass
+
+    async def room(self):
+        await self.has_room.wait()
+
+    async def send(self, piece):
+        self.sent.append(piece)
+
+
+def test_a_picture_is_chosen_only_when_there_is_room_for_it():
+    async def scenario():
+        agent, connection = PretendAgent(), FullConnection()
+        agent.shows = (picture(1),)
+        call = Call(names={"name": "top"}, query={}, body={}, by="", client="", link="")
+        showing = asyncio.ensure_future(show(connection, agent, call, "", only_head=False))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert agent.views[0].waiting.qsize() == 1
+        connection.has_room.set()
+        while len(connection.sent) < 3:
+            await asyncio.sleep(0)
+        showing.cancel()
+        await asyncio.wait((showing,))
+        assert agent.views[0].closed
+
+    asyncio.run(scenario())
 
 
 @given(data=st.binary(max_size=300) | st.integers(0, 200_000).map(bytes), number=st.integers(0, 2**32))

@@ -139,6 +139,23 @@ def test_after_three_deaths_in_a_row_all_are_told():
     in_gallery(scene)
 
 
+def test_deaths_with_a_picture_between_them_are_not_in_a_row():
+    async def scene(gallery):
+        feed = gallery.views.follow("top", SMALL, 1)
+        for count in range(1, 5):
+            orders = gallery.viewer.orders()
+            if count == 3:
+                gallery.viewer.show(gallery.viewer.shown(orders)[SMALL], 1)
+                await anext(feed)
+            gallery.viewer.die("ended with status 1")
+            await gallery.until(lambda count=count: len(gallery.told) == count)
+            gallery.pass_(10 * NS_PER_S)
+        assert len(gallery.viewers) == 5
+        assert gallery.views.onlookers == 1
+
+    in_gallery(scene)
+
+
 @pytest.mark.parametrize(("spoke", "limit_ns"), [(False, START_NS), (True, SILENT_NS)])
 def test_a_viewer_that_is_silent_is_killed_and_replaced(spoke, limit_ns):
     async def scene(gallery):

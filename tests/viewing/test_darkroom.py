@@ -50,6 +50,13 @@ def test_a_scaled_picture_is_the_frame_smaller(code, kind):
     assert difference < 6, difference
 
 
+def test_a_pixel_is_the_mean_of_those_it_stands_for():
+    stripes = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    stripes[:, ::2] = 255
+    data, _ = Darkroom().develop(frame_of("BGR3", stripes), Look(kind="png", width_px=80))
+    assert np.abs(shown(data)[1].astype(int) - 127).max() <= 1
+
+
 def test_its_own_size_is_encoded_as_everywhere_else():
     frame = frame_of("YUYV")
     data, _ = Darkroom().develop(frame, Look(width_px=WIDTH))
