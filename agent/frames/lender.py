@@ -18,7 +18,7 @@ from agent.frames.wire import Answer, Facts, ProtocolError, Ready
 _NO_ROOM = (BlockingIOError, BrokenPipeError, ConnectionResetError)
 """A full socket, and a reader that is gone: the second is found where its end is looked for."""
 _NO_MEMORY = (errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM)
-"""No memory for messages, or more descriptors on their way than a user may have (unix(7)): readers have to take some."""
+"""No memory for messages, or too many descriptors on their way to one user (unix(7)): readers have to take some."""
 
 
 class _Pool(NamedTuple):
