@@ -81,6 +81,8 @@ def main(folder: Path) -> None:
     finish(answer, [each.figures(("idle", Stops.answer), ("bare", Stops.floor)) for each in quiet], folder)
     there = [f"camera-{place}" for place in range(len(paths))]
     with Running(configuration(paths), there, simulate=False) as running:
+        for name in there[1:]:
+            running.client.stop(name)
         loaded = take_turns(
             {"busy": lambda: _busy(running, len(paths)), "idle": lambda: stop_often(running, BUSY_STOPS)}, ROUNDS
         )

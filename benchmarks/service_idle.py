@@ -40,9 +40,10 @@ class Taken:
 
 
 def main(folder: Path) -> None:
-    """Measure and write IDLE-*.json: cpu, pss and rss of both."""
-    with Running(_CONFIGURATION, ["top"]) as running:
-        pids = {"agent": running.pid, "capture": running.pid_of("top")}
+    """Measure and write IDLE-*.json: the agent, a capture process at rest, and one that streams."""
+    with Running(_CONFIGURATION, ["top"]) as running, Running(_CONFIGURATION, ["top"]) as streaming:
+        running.client.stop("top")
+        pids = {"agent": running.pid, "capture": running.pid_of("top"), "streaming": streaming.pid_of("top")}
         conditions = take_turns({name: _block(pid) for name, pid in pids.items()}, ROUNDS)
     for side, what in _WHAT.items():
         for name, (measure, unit, figure) in _MEASURES.items():
@@ -52,7 +53,8 @@ def main(folder: Path) -> None:
 
 _WHAT = {
     "agent": "the agent's own process: control API, supervisor, discovery",
-    "capture": "the capture process of one camera that is prepared and does not stream; the simulation is in it",
+    "capture": "the capture process of one camera whose stream is off; the simulation of the camera is in it",
+    "streaming": "the same while it streams 30 frames/s that nobody wants, as it does until it is stopped",
 }
 _MEASURES: dict[str, tuple[str, str, Callable[[Taken], Measured]]] = {
     "cpu": ("processor time", "share", Taken.cpu),

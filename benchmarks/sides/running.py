@@ -23,7 +23,7 @@ _LIMIT_S = 180.0
 
 
 class Running:
-    """A context manager: entered when each camera of `there` has a process that is ready. `client`: asks it."""
+    """A context manager: entered when each camera of `there` streams, as they all do at first. `client`: asks it."""
 
     def __init__(self, configuration: str, there: Sequence[str], *, simulate: bool = True) -> None:
         """`there`: names of the cameras of the configuration that are there."""
@@ -71,7 +71,7 @@ class Running:
             cameras = {one["name"]: one["state"] for one in self.client.cameras()}
         except AgentUnreachable:
             return False
-        return all(cameras[name] in ("idle", "armed") for name in self._there)
+        return all(cameras[name] == "armed" for name in self._there)
 
     def _end(self) -> None:
         self._process.send_signal(signal.SIGTERM)
