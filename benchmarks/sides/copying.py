@@ -18,7 +18,7 @@ _WARM_UP = 2 * _BUFFERS
 
 def copy(width_px: int, height_px: int, frames: int) -> dict[str, Any]:
     """CPU time for all frames, and the time that each took."""
-    took_ns = []
+    took_ns: list[int] = []
     before_ns = 0
     with buffers(width_px, height_px, _BUFFERS) as pool:
         views = [buffer.planes[0].view for buffer in pool]
