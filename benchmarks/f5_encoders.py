@@ -93,10 +93,7 @@ def _ours(kind: PictureKind) -> Encode:
 
 
 def _opencv(kind: PictureKind) -> Encode:
-    options: Sequence[int] = {
-        PictureKind.JPEG: _JPEG,
-        PictureKind.TIFF: [cv2.IMWRITE_TIFF_COMPRESSION, _NO_COMPRESSION],
-    }.get(kind, [])
+    options = {PictureKind.JPEG: _JPEG, PictureKind.TIFF: _TIFF}.get(kind, [])
 
     def encode(pairs: Pixels) -> int:
         return len(cv2.imencode(f".{kind}", cv2.cvtColor(pairs, cv2.COLOR_YUV2BGR_YUYV), options)[1])
