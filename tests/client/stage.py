@@ -8,12 +8,19 @@ import time
 from frames.pools import FACTS, GREY, Pool
 
 from agent.client import connect
+from agent.client.wanted import wanted
 from agent.frames import wire
 from agent.frames.marks import CommitToken, Marks
 from agent.frames.values import Answer, Refused, State, Streaming
 
 FLAGS = socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK
 LIMIT_NS = 1_000_000_000
+
+
+def wish(**changes):
+    """A subscription to `top`, the simplest there is."""
+    plain = {"kind": "camera", "every": False, "after_ns": None, "most": 1, "depth": 1, "lease_s": None}
+    return wanted("top", **{**plain, **changes})
 
 
 class Door:
@@ -102,10 +109,10 @@ class PlayedLender:
             pool.announce()
         return pool
 
-    def lend(self, pool, index=0, *, facts=FACTS, skipped=0, traces=b"", used=None, offsets=None):
-        """Lend a buffer; its lease."""
+    def lend(self, pool, index=0, *, facts=FACTS, skipped=0, traces=b"", used=None, offsets=None, good=True):
+        """Lend a buffer; its lease. `good` False: it is revoked before the message is sent."""
         lease, self._next_lease = self._next_lease, self._next_lease + 1
-        pool.marks.words[index] = lease
+        pool.marks.words[index] = lease if good else 0
         used = used or pool.lengths
         offsets = offsets or (0,) * len(used)
         count = len(traces) // wire.TRACE_BYTES

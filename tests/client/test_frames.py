@@ -1,12 +1,13 @@
 """What a client gets: the frame as it was lent, for as long as it is lent, and not one moment longer."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
 from frames.pools import FACTS, GREY, open_descriptors
 
-from agent.client import GivenBack, InputError, Revoked
+from agent.client import GivenBack, InputError, NoFrame, Revoked
 from agent.frames.values import PoolFormat, Target
 from agent.frames.wire import TRACE_BYTES
 
@@ -228,6 +229,24 @@ def test_the_latest_is_the_newest_that_is_here(door):
         last = lender.lend(pool)
         assert feed.latest().lease == last
         assert lender.returned() == [leases[2]]
+
+
+def test_the_latest_is_not_too_old(door):
+    feed, lender = door.serve(most=2)
+    with feed:
+        pool = lender.pool()
+        now_ns = time.monotonic_ns()
+        old = lender.lend(pool, 0, facts=FACTS._replace(timestamp_ns=now_ns - 500_000_000), skipped=1)
+        with pytest.raises(NoFrame):
+            feed.latest(timeout_s=0, max_age_s=0.4)
+        assert lender.returned() == [old]
+        new = lender.lend(pool, 1, facts=FACTS._replace(timestamp_ns=now_ns), skipped=1)
+        frame = feed.latest(max_age_s=60)
+        assert (frame.lease, frame.skipped) == (new, 3)
+        frame.release()
+        lender.returned()
+        lender.lend(pool, 0, facts=FACTS._replace(timestamp_ns=now_ns - 500_000_000))
+        assert feed.latest().lease == 3, "of any age, when none is asked for"
 
 
 def test_unknown_conversions_and_levels_name_what_is_allowed(door):
