@@ -9,37 +9,43 @@ from typing import Any
 
 from agent.client import connect
 from benchmarks.common import own_cpu_ns
-from benchmarks.sides.lending import CAMERA
+
+BEGUN = "begun"
+"""What is told when the frames begin that count."""
 
 
-def borrow(socket: str, first: int, count: int) -> dict[str, Any]:
-    """CPU time for the frames from number `first` to `first + count`, and each one's way here from its `dequeued_ns`.
+def borrow(socket: str, camera: str, warm_up: int, count: int) -> dict[str, Any]:
+    """CPU time for `count` frames after the first `warm_up`, and how long after its stamp each one's image was here.
 
-    The last one only ends the time of the one before it.
+    One more is taken: it ends the time of the last.
     """
     before_ns = after_ns = 0
     ways_ns: list[int] = []
-    with connect(CAMERA, socket=socket, reconnect=False) as feed:
-        for frame in feed:
+    with connect(camera, socket=socket, reconnect=False) as feed:
+        for number, frame in enumerate(feed, -warm_up):
             image = frame.image
             now_ns = monotonic_ns()
             del image
-            if frame.sequence < first:
-                continue
-            after_ns = own_cpu_ns()
-            before_ns = before_ns or after_ns
-            if frame.sequence < first + count:
-                ways_ns.append(now_ns - frame.facts.dequeued_ns)
+            if number == 0:
+                print(BEGUN, flush=True)
+                before_ns = own_cpu_ns()
+            if number >= 0:
+                after_ns = own_cpu_ns()
+            if number == count:
+                break
+            if number >= 0:
+                ways_ns.append(now_ns - frame.timestamp_ns)
     return {"cpu_ns": after_ns - before_ns, "ways_ns": ways_ns}
 
 
-def hang(socket: str) -> dict[str, Any]:
+def hang(socket: str, camera: str) -> dict[str, Any]:
     """Take one frame, and neither give it back nor listen any more, until the standard input ends."""
-    with connect(CAMERA, socket=socket, reconnect=False) as feed:
+    with connect(camera, socket=socket, reconnect=False) as feed:
         frame = feed.next().keep()
         sys.stdin.read()
         return {"revoked": frame.revoked}
 
 
 if __name__ == "__main__":
-    print(json.dumps(hang(sys.argv[1]) if len(sys.argv) == 2 else borrow(sys.argv[1], *map(int, sys.argv[2:]))))
+    where, name, *window = sys.argv[1:]
+    print(json.dumps(borrow(where, name, int(window[0]), int(window[1])) if window else hang(where, name)))

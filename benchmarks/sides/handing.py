@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.common import spent
 from benchmarks.result import Measured
 from benchmarks.sides import borrowing, copying, lending
-from benchmarks.sides.lending import Lending
+from benchmarks.sides.lending import CAMERA, Lending
 from benchmarks.stats import percentile
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
@@ -49,18 +49,18 @@ class Handed:
 def hand_out(order: Lending, *, first_hangs: bool = False) -> Handed:
     """A block. Raises ValueError when a client did not get nearly every frame: the newest wins, if it is slow."""
     with ExitStack() as processes:
-        lender = processes.enter_context(_started(lending.__name__, order.words()))
-        processes.callback(_end, lender)
+        lender = processes.enter_context(started(lending.__name__, order.words()))
+        processes.callback(end, lender)
         _hear(lender, "ready")
         clients = []
         for number in range(order.clients):
             window = () if first_hangs and number == 0 else (str(order.warm_up), str(order.frames))
-            client = processes.enter_context(_started(borrowing.__name__, order.socket, *window))
-            processes.callback(_end, client)
+            client = processes.enter_context(started(borrowing.__name__, order.socket, CAMERA, *window))
+            processes.callback(end, client)
             clients.append(client)
             _hear(lender, "joined")
-        lent = json.loads(_line(lender))
-        found = [_result(client) for client in clients]
+        lent = json.loads(line_of(lender))
+        found = [result_of(client) for client in clients]
     ways_ns = [each.get("ways_ns", []) for each in found]
     least = order.frames * 19 // 20 if order.interval_ns else order.frames
     if any(len(ways) < least for ways in ways_ns[first_hangs:]):
@@ -70,17 +70,18 @@ def hand_out(order: Lending, *, first_hangs: bool = False) -> Handed:
 
 def copied(width_px: int, height_px: int, frames: int) -> Handed:
     """A block of copies instead."""
-    with _started(copying.__name__, str(width_px), str(height_px), str(frames)) as process:
-        found = _result(process)
+    with started(copying.__name__, str(width_px), str(height_px), str(frames)) as process:
+        found = result_of(process)
     return Handed(frames, found["cpu_ns"], found["took_ns"])
 
 
-def _started(module: str, *arguments: str) -> subprocess.Popen[str]:
+def started(module: str, *arguments: str) -> subprocess.Popen[str]:
+    """A module of the benchmarks as a program."""
     command: Sequence[str] = [sys.executable, "-m", module, *arguments]
     return subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def _line(process: subprocess.Popen[str]) -> str:
+def line_of(process: subprocess.Popen[str]) -> str:
     """Raises ChildProcessError when it ended instead."""
     line = process.stdout.readline() if process.stdout else ""
     if not line:
@@ -89,20 +90,20 @@ def _line(process: subprocess.Popen[str]) -> str:
 
 
 def _hear(process: subprocess.Popen[str], word: str) -> None:
-    if (heard := _line(process)) != word:
+    if (heard := line_of(process)) != word:
         raise ValueError(f"{heard!r} instead of {word!r}")
 
 
-def _result(process: subprocess.Popen[str]) -> dict[str, Any]:
-    """What it found, at its end."""
+def result_of(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """What it found, the last line it wrote, at its end. Raises ChildProcessError."""
     output, _ = process.communicate()
     if process.returncode:
         raise ChildProcessError(f"{process.args!r} ended with status {process.returncode}")
-    found: dict[str, Any] = json.loads(output)
+    found: dict[str, Any] = json.loads(output.splitlines()[-1])
     return found
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def end(process: subprocess.Popen[str]) -> None:
     """Whatever went wrong: nobody stays."""
     if process.poll() is None:
         process.terminate()

@@ -100,7 +100,7 @@ class Camera:
         now_ns = monotonic_ns()
         frame = Frame(index, form, planes, self._sequence, now_ns, "monotonic", "eof", 500, now_ns, 0)
         self._sequence += 1
-        if not self.station.offer(self._session, Shot(frame, None, None, now_ns), None, (), 0, is_out=False):
+        if not self.station.offer(self._session, Shot(frame, None, None, now_ns), None, (), _none, is_out=False):
             self._free.append(index)
         return now_ns
 
@@ -121,6 +121,11 @@ class Camera:
         freed = self.stations[camera].freed
         self._free.extend(shot.frame.index for _, shot in freed)
         freed.clear()
+
+
+def _none() -> int:
+    """Frames that plans have."""
+    return 0
 
 
 def lend(order: Lending) -> dict[str, Any]:
