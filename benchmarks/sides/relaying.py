@@ -35,7 +35,7 @@ _GROUP = "bench"
 _LOOK_NS = 100 * NS_PER_MS
 _LIMIT_S = 120
 _RAW_SINK = "camera-agent-frames"
-_LATENCY = re.compile(rb"Frame: .*latency=([\d.]+)")
+_AGE = re.compile(rb"Frame: .*latency=([\d.]+)")
 _SHARED_BYTES = 16 << 20
 
 
@@ -141,18 +141,19 @@ def by_ustreamer(camera: Camera, folder: Path) -> Relayed:
             before = cpu_ns_of(server), cpu_ns_of(client)
             last = _await_lines(log, first + camera.frames, camera.rate)
             after = cpu_ns_of(server), cpu_ns_of(client)
-            ways_ns = [round(float(each) * NS_PER_S) for each in _latencies(log)[first:last]]
+            ways_ns = read_ages(log.read_bytes())[first:last]
     return Relayed(last - first, after[0] - before[0], after[1] - before[1], ways_ns)
 
 
-def _latencies(log: Path) -> list[bytes]:
-    return _LATENCY.findall(log.read_bytes())
+def read_ages(log: bytes) -> list[int]:
+    """How old each frame was when ustreamer-dump had it, in nanoseconds; it tells milliseconds."""
+    return [round(float(each) * NS_PER_S) for each in _AGE.findall(log)]
 
 
 def _await_lines(log: Path, frames: int, rate: int) -> int:
     """Look rarely: whoever waits takes its time from the same processor. Raises TimeoutError."""
     deadline = time.monotonic() + _LIMIT_S
-    while (found := len(_latencies(log))) < frames:
+    while (found := len(read_ages(log.read_bytes()))) < frames:
         if time.monotonic() > deadline:
             raise TimeoutError(f"{found} of {frames} frames within {_LIMIT_S} s: {log.read_text()[-500:]}")
         time.sleep(max((frames - found) / rate, 0.05))
