@@ -19,7 +19,7 @@ def borrow(socket: str, camera: str, warm_up: int, count: int) -> dict[str, Any]
 
     One more is taken: it ends the time of the last.
     """
-    before_ns = after_ns = 0
+    before_ns = 0
     ways_ns: list[int] = []
     with connect(camera, socket=socket, reconnect=False) as feed:
         for number, frame in enumerate(feed, -warm_up):
@@ -29,12 +29,11 @@ def borrow(socket: str, camera: str, warm_up: int, count: int) -> dict[str, Any]
             if number == 0:
                 print(BEGUN, flush=True)
                 before_ns = own_cpu_ns()
-            if number >= 0:
-                after_ns = own_cpu_ns()
             if number == count:
                 break
             if number >= 0:
                 ways_ns.append(now_ns - frame.timestamp_ns)
+        after_ns = own_cpu_ns()
     return {"cpu_ns": after_ns - before_ns, "ways_ns": ways_ns}
 
 
