@@ -25,6 +25,7 @@ HERE = (
     "f3_handoff",
     "f5_opencv",
     "f5_encoders",
+    "h_snapshot",
     "l_stuck_client",
     "ledger",
     "triggered",
