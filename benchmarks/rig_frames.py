@@ -15,7 +15,9 @@ GStreamer's clients do not know the driver's stamp. The time that vivid takes to
 
 import sys
 import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 # started as a file, Python puts this folder first; the package is in the one above
@@ -27,6 +29,7 @@ from benchmarks.environment import describe  # noqa: E402
 from benchmarks.result import Comparison  # noqa: E402
 from benchmarks.sides.relaying import (  # noqa: E402
     Camera,
+    Links,
     Relayed,
     by_gstreamer,
     by_us,
@@ -36,8 +39,9 @@ from benchmarks.sides.relaying import (  # noqa: E402
     unixfd,
 )
 
-WIDTH_PX, HEIGHT_PX, RATE = 640, 480, 30
-FRAMES = 90
+SMALL, LARGE = (640, 480, 30), (1920, 1080, 10)
+"""Width and height in pixels, frames a second."""
+FRAMES, LARGE_FRAMES = 90, 40
 ROUNDS = 10
 _LINKS = {"shmsink": shm, "unixfdsink": unixfd}
 _PEERS = {
@@ -45,30 +49,40 @@ _PEERS = {
     "shmsink": "gst-launch-1.0 v4l2src ! shmsink, and shmsrc ! fakesink",
     "unixfdsink": "gst-launch-1.0 v4l2src ! unixfdsink, and unixfdsrc ! fakesink",
 }
+_WHOLE = "vivid stamps before it draws, which is in both. ustreamer-dump tells whole milliseconds."
 
 
 def main(folder: Path) -> None:
-    """Measure and write H-ustreamer.json, H-ustreamer-latency.json, and H-shmsink.json, H-unixfdsink.json if there."""
-    camera = Camera(vivid.find_vivid(), WIDTH_PX, HEIGHT_PX, RATE, FRAMES)
-    vivid.set_up(camera.path, WIDTH_PX, HEIGHT_PX, RATE)
-    links = {name: link for name, link in _LINKS.items() if _is_there(name)}
+    """Measure and write H-ustreamer.json, H-ustreamer-latency.json, H-ustreamer-1080p.json, and those of GStreamer.
+
+    H-shmsink.json and H-unixfdsink.json are left out where it is not installed.
+    """
+    path = vivid.find_vivid()
+    _measure(Camera(path, *SMALL, FRAMES), {name: link for name, link in _LINKS.items() if _is_there(name)}, folder)
+    _measure(Camera(path, *LARGE, LARGE_FRAMES, warm_up=10), {}, folder, "-1080p")
+
+
+def _measure(camera: Camera, links: Mapping[str, Links], folder: Path, suffix: str = "") -> None:
+    """One size, all peers."""
+    vivid.set_up(camera.path, camera.width_px, camera.height_px, camera.rate)
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
-        sides = {"ours": lambda: by_us(camera, scratch), "ustreamer": lambda: by_ustreamer(camera, scratch)}
-        for each, link in links.items():
-            sides[each] = lambda link=link: by_gstreamer(camera, scratch, link)  # type: ignore[misc]
+        sides: dict[str, Callable[[], Relayed]] = {
+            "ours": lambda: by_us(camera, scratch),
+            "ustreamer": lambda: by_ustreamer(camera, scratch),
+            **{each: partial(by_gstreamer, camera, scratch, link) for each, link in links.items()},
+        }
         taken = take_turns(sides, ROUNDS)
     for peer in ("ustreamer", *links):
-        row = replace(_row(), name=f"H-{peer}", peer=_PEERS[peer], against=peer)
+        row = replace(_row(camera), name=f"H-{peer}{suffix}", peer=_PEERS[peer], against=peer)
         if peer in links:
-            row = replace(row, notes=(*row.notes, f"Frames of {peer} are not counted: they are {RATE} a second."))
+            row = replace(
+                row, notes=(*row.notes, f"Frames of {peer} are not counted: they are {camera.rate} a second.")
+            )
         finish(row, [each.figures(("ours", Relayed.cpu), (peer, Relayed.cpu)) for each in taken], folder)
-    late = replace(_row(), name="H-ustreamer-latency", peer=_PEERS["ustreamer"], against="ustreamer")
+    late = replace(_row(camera), name=f"H-ustreamer-latency{suffix}", peer=_PEERS["ustreamer"], against="ustreamer")
     late = replace(late, measure="driver's stamp to the client's having it, P50", notes=(*late.notes, _WHOLE))
     finish(late, [each.figures(("ours", Relayed.way), ("ustreamer", Relayed.way)) for each in taken], folder)
-
-
-_WHOLE = "vivid stamps before it draws, which is in both. ustreamer-dump tells whole milliseconds."
 
 
 def _is_there(element: str) -> bool:
@@ -80,12 +94,12 @@ def _is_there(element: str) -> bool:
     return True
 
 
-def _row() -> Comparison:
+def _row(camera: Camera) -> Comparison:
     """What all rows have in common."""
     return Comparison(
         name="",
         row="C2",
-        what=f"{WIDTH_PX}x{HEIGHT_PX} YUYV frames at {RATE} a second from vivid to a client in another process",
+        what=f"{camera.width_px}x{camera.height_px} YUYV frames at {camera.rate}/s from vivid to a client's process",
         measure="CPU per frame, both processes",
         unit="ns",
         ours="a capture process and the Python client, which takes the image of each frame without a copy",
@@ -94,7 +108,7 @@ def _row() -> Comparison:
         where="rig",
         repeat="make rig BENCH=1",
         notes=(
-            f"{FRAMES} frames a block, start-up left out; the client looks at no pixel.",
+            f"{camera.frames} frames a block, start-up left out; the client looks at no pixel.",
             "Ours judges stamps and accounts for losses and leases, in Python; the peers are C and copy, or trust.",
             "The processor is emulated: interpreting Python costs more there than copying does.",
         ),
