@@ -134,7 +134,7 @@ class Station:
         return bool(loan.holders)
 
     def make_room(self) -> bool:
-        """A plan wants a frame while all that may be out are: one that waits for a client is skipped. False: none waits."""
+        """A plan wants a frame while all that may be out are: one that only waits is skipped. False: none waits."""
         return self._skip_one()
 
     def pump(self, subscriber: Subscriber) -> None:

@@ -10,6 +10,7 @@ from frames.pools import FACTS, GREY, open_descriptors
 from agent.client import GivenBack, InputError, NoFrame, Revoked
 from agent.frames.values import PoolFormat, Target
 from agent.frames.wire import TRACE_BYTES
+from agent.pipeline.lent import frame_of
 
 YUYV = PoolFormat("YUYV", 32, 32, ((64, 2048),))
 
@@ -30,6 +31,9 @@ def test_a_frame_arrives_as_it_is(door):
         assert frame.trace_ids == (bytes(range(16)).hex(), bytes(range(16, 32)).hex())
         assert frame.image.tolist() == pool.planes[2][0].reshape(32, 64).tolist()
         assert "4711" in repr(frame)
+        captured = frame_of(frame)  # as encoders take it
+        assert (captured.index, str(captured.format), captured.sequence) == (2, "GREY 64x32", 4711)
+        assert captured.planes[0].tolist() == pool.planes[2][0].tolist()
 
 
 def test_what_is_asked_for_is_what_is_sent(door):

@@ -50,11 +50,11 @@ class FeedMachine(RuleBasedStateMachine):
         self.pool = self.lender.pool(MOST + 1, form[1], form=form[0])
 
     @precondition(lambda self: self.pool is not None)
-    @rule(buffer=st.integers(0, MOST))
-    def take_picture(self, buffer):
+    @rule(buffer=st.integers(0, MOST), skipped=st.sampled_from([False, False, True]))
+    def take_picture(self, buffer, skipped):
         """A frame comes, and is lent if the client may have it and its buffer is free."""
         sequence, self.sequence = self.sequence, self.sequence + 1
-        if len(self.owed) >= MOST or buffer in self.live.values():
+        if skipped or len(self.owed) >= MOST or buffer in self.live.values():
             self.unsent += 1
             return
         for plane in self.pool.planes[buffer]:
@@ -83,6 +83,7 @@ class FeedMachine(RuleBasedStateMachine):
     def tell(self, state):
         self.lender.state(state)
 
+    @precondition(lambda self: self.sequence % 8 == 7)
     @rule()
     def die(self):
         # what was not handed out by then may be lost with the connection, and with it how many were skipped
@@ -118,7 +119,7 @@ class FeedMachine(RuleBasedStateMachine):
         if self.last is not None:
             assert frame.sequence == self.last + 1 + frame.skipped, "every frame is handed out or counted"
         self.last = frame.sequence
-        self.sent = self.sent[self.sent.index(wanted) + 1 :]
+        self.sent = [] if latest else self.sent[self.sent.index(wanted) + 1 :]
         self.had[frame.lease] = frame.keep() if kept else frame
         self.returned()
 
@@ -157,4 +158,4 @@ class FeedMachine(RuleBasedStateMachine):
 
 
 TestFeed = FeedMachine.TestCase
-TestFeed.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestFeed.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
