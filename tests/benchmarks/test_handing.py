@@ -1,11 +1,13 @@
 """Frames handed out for the benchmarks: each reaches its client, and one that hangs is told apart from the others."""
 
+import sys
+
 import pytest
 
-from agent.units import NS_PER_MS
+from agent.units import NS_PER_MS, NS_PER_S
 from benchmarks.sides.handing import copied, hand_out
 from benchmarks.sides.lending import Lending
-from benchmarks.sides.relaying import read_ages
+from benchmarks.sides.relaying import Camera, by_us, read_ages
 
 FRAMES = 20
 USTREAMER_LOG = b"""\
@@ -51,6 +53,15 @@ def test_pool_too_small(tmp_path, capfd):
 def test_copied():
     found = copied(64, 32, FRAMES)
     assert len(found.took_ns) == found.cpu().count == FRAMES
+
+
+def test_relayed(tmp_path):
+    simulated = (sys.executable, "-m", "agent.cli.process", "--simulate")
+    found = by_us(Camera("/dev/video0", 320, 240, 30, frames=5, warm_up=2), tmp_path, simulated)
+    assert found.frames == found.way().count == found.cpu().count == 5
+    # the simulated camera stamps the start of exposure
+    assert all(0 < way_ns < 10 * NS_PER_S for way_ns in found.ways_ns)
+    assert found.server_ns > 0 < found.client_ns
 
 
 def test_ages_of_frames_are_read_from_the_log():
