@@ -1,8 +1,9 @@
-"""`python -m benchmarks [run|collect|report]`: measure here, take the rig's figures in, draw and tabulate."""
+"""`python -m benchmarks [run|list|collect|report]`: measure here, take the rig's figures in, draw and tabulate."""
 
 from __future__ import annotations
 
 import argparse
+import ast
 import shutil
 import sys
 from collections.abc import Sequence
@@ -21,7 +22,11 @@ HERE = (
     "p4_scale",
     "p5_drift",
     "c5_cancel_plans",
+    "f3_handoff",
     "f5_opencv",
+    "f5_encoders",
+    "h_snapshot",
+    "l_stuck_client",
     "ledger",
     "triggered",
     "http_latency",
@@ -34,6 +39,9 @@ HERE = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status."""
     options = _parser().parse_args(arguments)
+    if options.verb == "list":
+        print("\n".join(f"{name:16} {summary}" for name, summary in summaries().items()))
+        return 0
     if options.verb == "run" and not run(options.names, DATA):
         return 1
     if options.verb == "collect" and not collect(options.folder, DATA):
@@ -49,10 +57,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(verb="run", names=[])
     running = verbs.add_parser("run", help="the comparisons that need no rig (the default), then report")
     running.add_argument("names", metavar="NAME", nargs="*", help=f"some of {', '.join(HERE)}; all of them without")
+    verbs.add_parser("list", help="what there is: here by name, in the rig as files")
     taking = verbs.add_parser("collect", help="copy the rig's figures to docs/benchmarks/data, then report")
     taking.add_argument("folder", type=Path, nargs="?", default=Path("build/rig/figures"), help="%(default)s")
     verbs.add_parser("report", aliases=["plot"], help="draw and write the table from docs/benchmarks/data")
     return parser
+
+
+def summaries() -> dict[str, str]:
+    """The first line of each script's docstring, by its name: those that run here, then those of the rig."""
+    folder = Path(__file__).parent
+    paths = [folder / f"{name}.py" for name in HERE] + sorted(folder.glob("rig_*.py"))
+    documented = {path.stem: ast.get_docstring(ast.parse(path.read_text())) for path in paths}
+    return {name: (text or "").partition("\n")[0] for name, text in documented.items()}
 
 
 def run(names: Sequence[str], folder: Path) -> bool:
