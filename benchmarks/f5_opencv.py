@@ -15,7 +15,7 @@ from agent.pipeline.jpeg import Chroma
 from agent.pipeline.record import Circumstances
 from agent.pipeline.writer import PictureWriter
 from agent.units import NS_PER_S
-from agent.v4l2.formats import Format, PlaneLayout
+from agent.v4l2.format import Format, PlaneLayout
 from agent.v4l2.frame import Frame
 from benchmarks.common import Turn, compare, own_cpu_ns, spent
 from benchmarks.environment import describe

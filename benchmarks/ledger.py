@@ -21,7 +21,7 @@ from agent.trigger.budget import Budget
 from agent.trigger.ledger import Ledger
 from agent.trigger.verdicts import End
 from agent.units import NS_PER_MS, NS_PER_S, NS_PER_US
-from agent.v4l2.formats import Format
+from agent.v4l2.format import Format
 from agent.v4l2.frame import Frame
 from benchmarks.common import as_measured, finish, take_turns
 from benchmarks.environment import describe

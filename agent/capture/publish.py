@@ -8,17 +8,18 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from agent.capture.lending import lent_pool
 from agent.capture.session import Shot
 from agent.capture.sink import Sink, SinkGone
 from agent.capture.sink_process import SINK_PROGRAM, SinkOrder, cpus_beside
 from agent.clock import ReadClock, monotonic_ns
 from agent.errors import AgentError, StateError
-from agent.frames.ledger import Lease, PoolTooSmall
-from agent.frames.lender import Memory
-from agent.frames.wire import Answer, PoolFormat
+from agent.frames.ledger import Lease
+from agent.frames.pool import LentPool
+from agent.frames.wire import Answer
 from agent.units import NS_PER_MS, NS_PER_S
 from agent.v4l2.buffers import BufferPool
-from agent.v4l2.formats import Format
+from agent.v4l2.format import Format
 
 COLLECT_AT_ONCE = 64
 """At most so many frames come back from one `collect`; what remains is reported by the next one."""
@@ -140,7 +141,7 @@ class _Camera:
     """A camera's pool as it is announced. `number`: the sink's for it, None while no sink knows it."""
 
     pool: BufferPool
-    form: PoolFormat
+    lent: LentPool
     number: int | None = None
 
 
@@ -198,14 +199,9 @@ class SinkPublisher:
         if known is not None and known.pool is pool:
             return
         self.forget(camera)
-        planes = tuple((plane.bytes_per_line, plane.size_bytes) for plane in format.planes)
-        form = PoolFormat(format.pixel_format, format.width_px, format.height_px, planes, format.interlaced)
-        self._cameras[camera] = armed = _Camera(pool, form)
-        try:
-            self._announce(camera, armed)
-        except PoolTooSmall:
-            del self._cameras[camera]
-            raise
+        armed = _Camera(pool, lent_pool(camera, format, pool, floor=self._floor))
+        self._cameras[camera] = armed
+        self._announce(armed)
 
     def publish(self, camera: str, shot: Shot, trace_ids: Sequence[str], limit_ns: int) -> bool:
         """Lend a frame for `limit_ns` of the sink's work, from its turn on. False: no room, or no sink just now.
@@ -252,15 +248,19 @@ class SinkPublisher:
     def forget(self, camera: str) -> None:
         """As `revoke`, and the sink unmaps the camera's buffers; `camera_armed` announces them anew."""
         known = self._cameras.pop(camera, None)
-        if known is not None and known.number is not None and self._sink is not None:
+        if known is None:
+            return
+        if known.number is not None and self._sink is not None:
             self._drop(self._sink.lender.remove_pool(known.number))
+        known.lent.release()
 
     def release(self) -> None:
         """End the sink; idempotent. What is pending is dropped; waits up to a second for a sink that is busy."""
         sink, self._sink = self._sink, None
         if sink is not None:
             sink.release()
-        self._cameras.clear()
+        while self._cameras:
+            self._cameras.popitem()[1].lent.release()
         self._back.clear()
         self._epoll.close()
 
@@ -316,15 +316,14 @@ class SinkPublisher:
             read_monotonic_ns=self._now_ns,
         )
         sink.watch(self._epoll)
-        for camera, known in self._cameras.items():
+        for known in self._cameras.values():
             # a pool that was released since has no descriptors any more: their numbers may be other files' by now
             if known.pool.buffers:
-                self._announce(camera, known)
+                self._announce(known)
 
-    def _announce(self, camera: str, known: _Camera) -> None:
+    def _announce(self, known: _Camera) -> None:
         if self._sink is not None:
-            memory = [[Memory(plane.dmabuf, plane.mapping.length) for plane in buffer.planes] for buffer in known.pool]
-            known.number = self._sink.lender.add_pool(camera, known.form, memory)
+            known.number = self._sink.lender.add_pool(known.lent)
 
 
 def _returned(lease: Lease, answer: Answer) -> Returned:

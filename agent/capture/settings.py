@@ -9,7 +9,7 @@ from fractions import Fraction
 from agent.units import NS_PER_S
 from agent.v4l2.buffers import PREFERENCE, MemoryKind
 from agent.v4l2.exposure import Exposure, ExposureReport
-from agent.v4l2.formats import Format
+from agent.v4l2.format import Format
 from agent.v4l2.gain import GainReport, GainRequest
 
 

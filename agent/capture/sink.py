@@ -5,17 +5,17 @@ from __future__ import annotations
 import select
 from collections.abc import Collection, Iterator, Sequence
 
+from agent.capture.lending import facts_of, offsets_of
 from agent.capture.session import Shot
 from agent.capture.sink_process import SinkProcess
 from agent.clock import ReadClock
 from agent.errors import AgentError
 from agent.frames.ledger import Lease
 from agent.frames.lender import Lender
-from agent.frames.wire import Answer, Facts, ProtocolError
+from agent.frames.marks import CommitToken
+from agent.frames.wire import Answer, ProtocolError
 from agent.units import NS_PER_S, format_duration
 from agent.v4l2.buffers import BufferPool
-from agent.v4l2.frame import Frame
-from agent.v4l2.uapi import BufType
 
 _STOP_NS = NS_PER_S
 
@@ -59,7 +59,7 @@ class Sink:
         self._now_ns = read_monotonic_ns
         self._process = SinkProcess(program, cpus)
         try:
-            self.lender = Lender(self._process.channel, order, floor=floor)
+            self.lender = Lender(self._process.channel, order, floor=floor, token=CommitToken.create())
         except BaseException:
             self._process.channel.close()
             self._process.release()
@@ -93,19 +93,7 @@ class Sink:
         if self.is_ending:
             return False
         frame = shot.frame
-        facts = Facts(
-            frame.sequence,
-            frame.timestamp_ns,
-            frame.timestamp_clock,
-            frame.timestamp_source,
-            frame.uncertainty_ns,
-            frame.dequeued_ns,
-            frame.lost_before,
-            shot.realtime_ns,
-            shot.exposure_ns,
-            shot.gain,
-        )
-        offsets, item = _offsets(pool, frame), (camera, shot)
+        facts, offsets, item = facts_of(shot), offsets_of(pool, frame), (camera, shot)
         lease = self.lender.lend(number, frame.index, facts, frame.planes, offsets, trace_ids, limit_ns, item)
         if lease is not None and self.lender.ledger.owed == 1:
             self._turn_ns = self._now_ns()
@@ -174,14 +162,3 @@ class Sink:
         """Close its channel, give it a moment to finish, end it; idempotent."""
         self.lender.release()
         self._process.release(_STOP_NS)
-
-
-def _offsets(pool: BufferPool, frame: Frame) -> tuple[int, ...]:
-    """Where in the buffer's planes the frame begins: multi-planar drivers may put something before it."""
-    if pool.buffer_type != BufType.VIDEO_CAPTURE_MPLANE:
-        return (0,)
-    planes = pool.buffers[frame.index].planes
-    return tuple(
-        int(view.__array_interface__["data"][0]) - plane.mapping.address
-        for view, plane in zip(frame.planes, planes, strict=True)
-    )

@@ -11,8 +11,8 @@ from agent.discovery.node import Answer, Ask
 from agent.errors import AgentError, DeviceError, DeviceNotFound, InputError
 from agent.kernel import Kernel
 from agent.v4l2.device import Capabilities, query_capabilities
+from agent.v4l2.format import Format
 from agent.v4l2.formats import (
-    Format,
     IntervalOffer,
     PixelFormatOffer,
     SizeOffer,

@@ -97,6 +97,11 @@ class Borrowed:
         return self._message.limit_ns
 
     @property
+    def skipped(self) -> int:
+        """Frames of this camera this reader did not get since its last one."""
+        return self._message.skipped
+
+    @property
     def revoked(self) -> bool:
         """Whether the lender has taken it back."""
         return bool(self._pool.marks[self._place] != self._message.generation)
@@ -106,19 +111,27 @@ class Borrowed:
         if self.revoked:
             raise Revoked(
                 f"frame {self.facts.sequence} of {self.camera} was taken back",
-                hint="its camera was stopped; nothing is to be done",
+                hint="its camera was stopped, or it was kept too long: take the next one",
                 camera=self.camera,
                 sequence=self.facts.sequence,
             )
 
-    def __enter__(self) -> Self:
+    def begin_reading(self) -> None:
+        """Before the planes are read: what a device wrote is what the processor sees."""
         self._sync(_BEGIN_READ)
+
+    def end_reading(self) -> None:
+        """After the planes were read. Brackets may lie within one another."""
+        self._sync(_END_READ)
+
+    def __enter__(self) -> Self:
+        self.begin_reading()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._sync(_END_READ)
+        self.end_reading()
 
     def _sync(self, flags: bytes) -> None:
         synced = self._pool.synced

@@ -12,31 +12,47 @@ from typing import Self
 
 import numpy as np
 
+from agent.errors import AgentError, StateError
 from agent.frames import wire
 from agent.frames.borrowed import Borrowed, Ioctl, MappedPool, Plane, Revoked, is_dmabuf
 from agent.frames.marks import CommitToken, map_marks
 from agent.frames.wire import Answer, ProtocolError
 from agent.kernel import PROT_READ, Mapping
 
+Heard = Borrowed | wire.PoolMessage | wire.BuffersMessage | wire.Forget | wire.State
+"""What one message from a lender comes to."""
+
+
+class RefusedByLender(AgentError):
+    """The other side gives no frames, or no more of them; `code` is its reason."""
+
+    def __init__(self, refused: wire.Refused) -> None:
+        super().__init__(refused.message, hint=refused.hint)
+        self.code = refused.code  # type: ignore[misc]
+
 
 class Borrower:
     """Receives frames from the lender at the other end of `channel`, which becomes this object's own.
 
-    Blocking; one thread. `order` is what the lender's side wants done. `release()` is idempotent; views outlive it.
+    Blocking; one thread. `order` is what the lender's side wants done, empty for a client. Only a sink process is given
+    a commit token. `release()` is idempotent; views outlive it.
     """
 
     def __init__(self, channel: socket.socket, *, ioctl: Ioctl = fcntl.ioctl) -> None:
-        """Wait for the opening. Raises ProtocolError when something else comes, or nothing."""
+        """Wait for the opening. Raises ProtocolError when something else comes, or nothing; RefusedByLender."""
         self._channel = channel
         self._ioctl = ioctl
         self._pools: dict[int, MappedPool] = {}
         channel.setblocking(True)
         message, fds = self._message()
-        if not isinstance(message, wire.Opening) or len(fds) != 1:
+        if isinstance(message, wire.Refused):
+            _close(fds)
+            raise RefusedByLender(message)
+        if not isinstance(message, wire.Opening) or len(fds) > 1:
             _close(fds)
             raise ProtocolError("the lender did not begin with an opening")
         self.order = message.order
-        self._token = CommitToken(fds[0])
+        self._token = CommitToken(fds[0]) if fds else None
 
     def __enter__(self) -> Self:
         return self
@@ -51,18 +67,27 @@ class Borrower:
         self._send(wire.pack_ready())
 
     def receive(self) -> Borrowed | None:
-        """The next frame; None when the lender has closed. Raises ProtocolError, OSError when mapping fails."""
-        while True:
-            message, fds = self._message()
-            if message is None:
-                return None
-            if isinstance(message, wire.FrameMessage):
-                return self._borrow(message, fds)
-            try:
-                self._learn(message, fds)
-            except BaseException:
-                _close(fds)
-                raise
+        """The next frame; None when the lender has closed. Raises as `hear`."""
+        while (heard := self.hear()) is not None:
+            if isinstance(heard, Borrowed):
+                return heard
+        return None
+
+    def hear(self) -> Heard | None:
+        """Take one message, whatever it is; None when the lender has closed.
+
+        Raises RefusedByLender, ProtocolError, OSError when mapping fails.
+        """
+        message, fds = self._message()
+        if message is None:
+            return None
+        if isinstance(message, wire.FrameMessage):
+            return self._borrow(message, fds)
+        try:
+            return self._learn(message, fds)
+        except BaseException:
+            _close(fds)
+            raise
 
     def answer(self, answer: Answer) -> None:
         """Give a frame back; its planes must not be read any more. Nobody to hear it is no error."""
@@ -72,8 +97,13 @@ class Borrower:
     def commit(self, borrowed: Borrowed) -> Iterator[None]:
         """Surrounds the step that makes a result visible: the lender does not revoke within it.
 
-        Raises Revoked, without entering, when the lender took the frame back, or died while doing so.
+        Raises Revoked, without entering, when the lender took the frame back, or died while doing so; StateError when
+        it gave no commit token.
         """
+        if self._token is None:
+            raise StateError(
+                "this lender gave no commit token", hint="look at `revoked` instead", state="client", verb="commit"
+            )
         if not self._token.wait(self._channel.fileno()):
             raise Revoked("the lender died while it took a frame back", hint="nothing is to be done")
         try:
@@ -85,7 +115,8 @@ class Borrower:
     def release(self) -> None:
         """Close the channel and what was received."""
         self._channel.close()
-        self._token.release()
+        if self._token is not None:
+            self._token.release()
         while self._pools:
             _forget(self._pools.popitem()[1])
 
@@ -113,8 +144,12 @@ class Borrower:
         finally:
             _close(fds)
 
-    def _learn(self, message: wire.ToReader, fds: list[int]) -> None:
-        """A pool, more of its buffers, or its end."""
+    def _learn(self, message: wire.ToReader, fds: list[int]) -> Heard:
+        """A pool, more of its buffers, or its end; what the camera does; that there is no more of it."""
+        if isinstance(message, wire.Refused):
+            raise RefusedByLender(message)
+        if isinstance(message, wire.State) and not fds:
+            return message
         if isinstance(message, wire.PoolMessage) and message.pool not in self._pools and len(fds) == 1:
             marks = map_marks(fds[0], message.buffers)
             self._pools[message.pool] = MappedPool(message.camera, message.format, marks)
@@ -125,6 +160,7 @@ class Borrower:
             _forget(self._pools.pop(message.pool))
         elif not isinstance(message, wire.Forget):  # one of a pool that was never passed has nothing to forget
             raise ProtocolError(f"a message {type(message).__name__} out of turn")
+        return message
 
     def _map(self, pool: MappedPool, message: wire.BuffersMessage, fds: list[int]) -> None:
         planes = message.planes

@@ -19,9 +19,20 @@ class PoolTooSmall(InputError):
     code = "pool_too_small"
 
 
+def check_size(buffers: int, floor: int) -> None:
+    """Raises PoolTooSmall when nothing of a pool could ever be lent."""
+    if buffers <= floor:
+        raise PoolTooSmall(
+            f"a pool of {buffers} buffers of which {floor} are never lent leaves none to lend",
+            hint=f"capture with at least {floor + 1} buffers",
+            buffers=buffers,
+            minimum=floor + 1,
+        )
+
+
 @dataclass(slots=True)
 class Lease:
-    """One lent buffer. `item` is the lender's own, for the way back; `slot` where a copy lies, if it is one.
+    """One lent buffer. `item` is the lender's own, for the way back; `place` where the reader finds the frame.
 
     `live`: the buffer is the reader's. A revoked lease is not, though its answer is still owed.
     """
@@ -31,7 +42,7 @@ class Lease:
     index: int
     limit_ns: int
     item: Any
-    slot: int = -1
+    place: int = -1
     live: bool = True
 
 
@@ -75,13 +86,7 @@ class Ledger:
 
     def add_pool(self, pool: int, buffers: int) -> None:
         """Raises PoolTooSmall when nothing of it could ever be lent."""
-        if buffers <= self.floor:
-            raise PoolTooSmall(
-                f"a pool of {buffers} buffers of which {self.floor} are never lent leaves none to lend",
-                hint=f"capture with at least {self.floor + 1} buffers",
-                buffers=buffers,
-                minimum=self.floor + 1,
-            )
+        check_size(buffers, self.floor)
         self._pools[pool] = _Pool(buffers)
 
     def remove_pool(self, pool: int) -> None:

@@ -7,97 +7,83 @@ import os
 import socket
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from agent.frames import wire
-from agent.frames.ledger import Lease, Ledger
+from agent.frames.ledger import FLOOR, Lease, Ledger, PoolTooSmall
 from agent.frames.marks import CommitToken, Marks
-from agent.frames.slots import Slots
-from agent.frames.wire import Answer, Facts, PoolFormat, ProtocolError, Ready
+from agent.frames.pool import LentPool, Packet, Planes
+from agent.frames.wire import Answer, Facts, ProtocolError, Ready
 
 _NO_ROOM = (BlockingIOError, BrokenPipeError, ConnectionResetError)
 """A full socket, and a reader that is gone: the second is found where its end is looked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """One plane's memory: its descriptor, None where it has none, and bytes."""
-
-    fd: int | None
-    length: int
-
-
-class _Outgoing(NamedTuple):
-    """A message that must go before any frame. `pool` 0: about none."""
-
-    pool: int
-    message: bytes
-    fds: tuple[int, ...] = ()
-
-
 class _Pool(NamedTuple):
-    """What the reader sees of a pool besides its buffers."""
+    """A pool as one reader knows it."""
 
+    lent: LentPool
     marks: Marks
-    copies: Slots | None
-
-    def release(self) -> None:
-        self.marks.release()
-        if self.copies is not None:
-            self.copies.release()
 
 
 class Lender:
     """Lends buffers to the reader at the other end of `channel`, which becomes this object's own.
 
-    `ready`: the reader has said so. `closed`: it has closed its end. A buffer without descriptors is copied into memory
-    of ours, which `copied_frames` and `copied_bytes` count. Not for sharing between threads. `release()` is idempotent
-    and takes everything back.
+    `ready`: the reader has said so. `closed`: it has closed its end. Not for sharing between threads. `release()` is
+    idempotent and takes everything back. Pools may be lent by several lenders; they stay their owner's.
     """
 
-    def __init__(self, channel: socket.socket, order: bytes, *, floor: int = 2, most: int = 64) -> None:
-        """Raises ProtocolError when `order` is too long for a message."""
+    def __init__(
+        self,
+        channel: socket.socket,
+        order: bytes = b"",
+        *,
+        floor: int = FLOOR,
+        most: int = 64,
+        token: CommitToken | None = None,
+    ) -> None:
+        """Raises ProtocolError when `order` is too long for a message.
+
+        `token`: for a reader that makes results visible, whose revocations are to be exact; it becomes this object's.
+        """
         opening = wire.pack_opening(order)
         self.ready = False
         self.closed = False
-        self.copied_frames = 0
-        self.copied_bytes = 0
         self.ledger = Ledger(floor=floor, most=most)
         self._channel = channel
         channel.setblocking(False)
         self._pools: dict[int, _Pool] = {}
         self._next_pool = 1
-        self._token = CommitToken.create()
+        self._token = token
         self._answer = bytearray(wire.ANSWER_BYTES + 1)
-        self._outbox = deque([_Outgoing(0, opening, (self._token.fd,))])
+        self._outbox = deque([Packet(0, opening, () if token is None else (token.fd,))])
         self.flush()
 
     def fileno(self) -> int:
         """The channel: readable when answers wait, or when the reader is gone."""
         return self._channel.fileno()
 
-    def add_pool(self, camera: str, form: PoolFormat, buffers: Sequence[Sequence[Memory]]) -> int:
-        """Pass a pool's descriptors; its number.
+    @property
+    def waiting(self) -> int:
+        """Messages that must go before any frame, and could not yet."""
+        return len(self._outbox)
 
-        They must stay open until `flush` says that they were passed, or `remove_pool`.
-        Raises PoolTooSmall, OSError when there is no memory for copies.
+    def add_pool(self, lent: LentPool) -> int:
+        """Pass a pool's descriptors; this reader's number for it.
+
+        The pool must not be released before `flush` says that they were passed, or `remove_pool`.
+        Raises PoolTooSmall, OSError when there is no memory for marks.
         """
         number = self._next_pool
-        self.ledger.add_pool(number, len(buffers))
+        marks = Marks(lent.places)
+        try:
+            self.ledger.add_pool(number, lent.buffers)
+        except PoolTooSmall:
+            marks.release()
+            raise
         self._next_pool += 1
-        copies = None
-        if any(plane.fd is None for planes in buffers for plane in planes):
-            copies = Slots(len(buffers) - self.ledger.floor, [plane.length for plane in buffers[0]])
-            buffers = [
-                [Memory(fd, length) for fd, length in zip(fds, copies.lengths, strict=True)] for fds in copies.fds
-            ]
-        pool = self._pools[number] = _Pool(Marks(len(buffers)), copies)
-        self._outbox.append(_Outgoing(number, wire.pack_pool(number, len(buffers), form, camera), (pool.marks.fd,)))
-        self._announce_buffers(number, buffers)
+        self._pools[number] = _Pool(lent, marks)
+        self._outbox.extend(lent.packets(number, marks.fd))
         self.flush()
         return number
 
@@ -108,10 +94,15 @@ class Lender:
         pool = self._pools.pop(number)
         # what was not passed yet would name descriptors that are closed by then
         self._outbox = deque(entry for entry in self._outbox if entry.pool != number)
-        self._outbox.append(_Outgoing(number, wire.pack_forget(number)))
+        self._outbox.append(Packet(number, wire.pack_forget(number)))
         self.flush()
-        pool.release()
+        pool.marks.release()
         return ended
+
+    def tell(self, message: bytes) -> None:
+        """A message about no pool, after those that wait and before any frame."""
+        self._outbox.append(Packet(0, message))
+        self.flush()
 
     def flush(self) -> bool:
         """Send what must go before any frame; whether nothing is left of it."""
@@ -126,16 +117,17 @@ class Lender:
         number: int,
         index: int,
         facts: Facts,
-        planes: Sequence[NDArray[np.uint8]],
+        planes: Planes,
         offsets: tuple[int, ...],
         trace_ids: Sequence[str],
         limit_ns: int,
         item: Any = None,
+        skipped: int = 0,
     ) -> Lease | None:
         """Lend buffer `index` of a pool; None when there is no room. `item` comes back with the lease.
 
-        `planes` are what the driver wrote, `offsets` where in the buffer's planes they begin. Raises StateError when
-        it is lent already, ValueError for a trace id that is not 32 hexadecimal digits.
+        `planes` are what the driver wrote, `offsets` where in the buffer's planes they begin. `skipped`: as the message
+        has it. Raises StateError when it is lent already, ValueError for a trace id that is not 32 hexadecimal digits.
         """
         if not self.flush():
             return None
@@ -146,22 +138,27 @@ class Lender:
         if lease is None:
             return None
         pool = self._pools[number]
-        place = index
-        if pool.copies is not None:
-            place = lease.slot = pool.copies.take(planes)
+        lease.place = pool.lent.hold(index, planes)
+        if pool.lent.is_copied:
             offsets = (0,) * len(planes)
-        pool.marks.words[place] = lease.number
+        pool.marks.words[lease.place] = lease.number
         lengths = tuple(plane.size for plane in planes)
         message = wire.pack_frame(
-            number, place, lease.number, lease.number, limit_ns, facts, offsets, lengths, len(trace_ids)
+            number,
+            lease.place,
+            lease.number,
+            lease.number,
+            limit_ns,
+            facts,
+            offsets,
+            lengths,
+            len(trace_ids),
+            skipped,
         )
         if not self._send_frame(message, traces, len(trace_ids)):
             self.ledger.answered(lease.number)
             self._free(lease)
             return None
-        if pool.copies is not None:
-            self.copied_frames += 1
-            self.copied_bytes += sum(lengths)
         return lease
 
     def receive(self) -> tuple[Lease, Answer] | None:
@@ -172,7 +169,7 @@ class Lender:
         """
         while (message := self._next_message()) is not None:
             if isinstance(message, Ready):
-                if self.ready or message.version != wire.VERSION:
+                if self.ready or self._token is None or message.version != wire.VERSION:
                     raise ProtocolError(f"a reader of version {message.version} said it was ready, twice or wrongly")
                 self.ready = True
                 continue
@@ -189,15 +186,21 @@ class Lender:
         was making one of them visible that very moment; it skips the others. Their answers follow.
         """
         leases = list(self.ledger.live(number))
-        exact = bool(leases) and self._token.take()
+        token = self._token
+        exact = bool(leases) and (token is None or token.take())
         for lease in leases:
-            self._unmark(lease)
             if exact:
-                self._free(lease)
-                self.ledger.revoke(lease)
-        if exact:
-            self._token.put_back()
+                self.end(lease)
+            else:
+                self._unmark(lease)
+        if exact and token is not None:
+            token.put_back()
         return leases if exact else []
+
+    def end(self, lease: Lease) -> None:
+        """Take one live lease back; its answer stays owed. Exact only for a reader without a commit token."""
+        self._free(lease)
+        self.ledger.revoke(lease)
 
     def reader_gone(self) -> list[Lease]:
         """The reader's process has ended: the leases it had, oldest first. Only `release` is left to be called."""
@@ -208,19 +211,12 @@ class Lender:
 
     def release(self) -> None:
         """Close the channel and let go of the memory; the reader finds its end."""
+        self.reader_gone()
         self._channel.close()
-        self._token.release()
+        if self._token is not None:
+            self._token.release()
         while self._pools:
-            self._pools.popitem()[1].release()
-
-    def _announce_buffers(self, number: int, buffers: Sequence[Sequence[Memory]]) -> None:
-        planes = len(buffers[0])
-        at_once = wire.FDS_AT_ONCE // planes
-        for first in range(0, len(buffers), at_once):
-            part = [plane for buffer in buffers[first : first + at_once] for plane in buffer]
-            message = wire.pack_buffers(number, first, planes, [plane.length for plane in part])
-            fds = tuple(plane.fd for plane in part if plane.fd is not None)
-            self._outbox.append(_Outgoing(number, message, fds))
+            self._pools.popitem()[1].marks.release()
 
     def _send(self, message: bytes, fds: Sequence[int] = ()) -> bool:
         try:
@@ -264,14 +260,12 @@ class Lender:
     def _unmark(self, lease: Lease) -> None:
         """The reader can see that the lease has ended."""
         pool = self._pools.get(lease.pool)
-        if pool is not None:
-            place = lease.index if pool.copies is None else lease.slot
-            if pool.marks.words[place] == lease.number:
-                pool.marks.words[place] = 0
+        if pool is not None and pool.marks.words[lease.place] == lease.number:
+            pool.marks.words[lease.place] = 0
 
     def _free(self, lease: Lease) -> None:
-        """The lease has ended: its mark and the place of its copy are free."""
+        """The lease has ended: its mark, and the copy if nobody else reads it, are free."""
         self._unmark(lease)
         pool = self._pools.get(lease.pool)
-        if pool is not None and pool.copies is not None:
-            pool.copies.give_back(lease.slot)
+        if pool is not None:
+            pool.lent.let_go(lease.index)

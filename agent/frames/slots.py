@@ -42,6 +42,7 @@ class Slots:
     def release(self) -> None:
         """Let go of the memory; readers keep what they mapped."""
         self._views.clear()
+        self._free.clear()
         while self.fds:
             for fd in self.fds.pop():
                 os.close(fd)

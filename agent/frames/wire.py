@@ -1,8 +1,9 @@
 """The frame protocol's messages: each is one packet of a SOCK_SEQPACKET pair, in the machine's byte order.
 
-From the lender: OPENING (what the reader is told to do; with the commit token's descriptor), POOL (a camera's format
-and number of buffers; with the descriptor of its marks), BUFFERS (with the descriptors of the buffers' planes), FRAME
-(one lent buffer), FORGET (unmap a pool). From the reader: READY, RETURNED (one frame done).
+From the lender: OPENING (what the reader is told to do; to a sink process with the commit token's descriptor), POOL (a
+camera's format and number of buffers; with the descriptor of its marks), BUFFERS (with the descriptors of the buffers'
+planes), FRAME (one lent buffer), FORGET (unmap a pool), STATE (what a camera does), REFUSED (the last one). From the
+reader: SUBSCRIBE (a client's first), READY (a sink process's), RETURNED (one frame done).
 
 All fields lie where a C compiler puts them. Texts are UTF-8. Times are nanoseconds of CLOCK_MONOTONIC unless named
 otherwise. Lengths are checked on reading: what does not fit raises ProtocolError.
@@ -10,35 +11,87 @@ otherwise. Lengths are checked on reading: what does not fit raises ProtocolErro
 
 from __future__ import annotations
 
-import enum
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
-from agent.errors import AgentError
+from agent.frames.values import (
+    ANSWER_BYTES,
+    CLOCKS,
+    DEPTH,
+    FDS_AT_ONCE,
+    LEASE_NS,
+    LONGEST_LEASE_NS,
+    MAX_PLANES,
+    MOST,
+    NAME_BYTES,
+    PACKET_BYTES,
+    SOURCES,
+    TRACE_BYTES,
+    TRACES_INLINE,
+    VERSION,
+    Answer,
+    BuffersMessage,
+    Facts,
+    Forget,
+    FrameMessage,
+    Kind,
+    Opening,
+    PoolFormat,
+    PoolMessage,
+    ProtocolError,
+    Ready,
+    Refused,
+    State,
+    Streaming,
+    Subscribe,
+    Target,
+    ToLender,
+    ToReader,
+)
 
-VERSION = 1
-PACKET_BYTES = 64 * 1024
-"""No message to a reader is larger."""
-ANSWER_BYTES = 4 * 1024
-"""No message from a reader is larger."""
-MAX_PLANES = 8
-"""VIDEO_MAX_PLANES of videodev2.h."""
-FDS_AT_ONCE = 240
-"""Descriptors in one message: the kernel passes at most 253 (SCM_MAX_FD)."""
-TRACES_INLINE = 1024
-"""With more trace ids than this, a frame's ids come in a memfd of their own."""
-TRACE_BYTES = 16
+__all__ = [
+    "ANSWER_BYTES",
+    "CLOCKS",
+    "DEPTH",
+    "FDS_AT_ONCE",
+    "LEASE_NS",
+    "LONGEST_LEASE_NS",
+    "MAX_PLANES",
+    "MOST",
+    "NAME_BYTES",
+    "PACKET_BYTES",
+    "SOURCES",
+    "TRACES_INLINE",
+    "TRACE_BYTES",
+    "VERSION",
+    "Answer",
+    "BuffersMessage",
+    "Facts",
+    "Forget",
+    "FrameMessage",
+    "Kind",
+    "Opening",
+    "PoolFormat",
+    "PoolMessage",
+    "ProtocolError",
+    "Ready",
+    "Refused",
+    "State",
+    "Streaming",
+    "Subscribe",
+    "Target",
+    "ToLender",
+    "ToReader",
+]
 
-CLOCKS = ("monotonic", "copy", "unknown")
-SOURCES = ("soe", "eof", "dequeue")
 _CLOCK_CODES = {name: code for code, name in enumerate(CLOCKS)}
 _SOURCE_CODES = {name: code for code, name in enumerate(SOURCES)}
 
 _UNKNOWN = -(2**63)
-"""An exposure or gain that is not known."""
+"""An exposure, gain or time that is not known, or not asked for."""
+_NO_PULSE = -1
 _INTERLACED = 1
+_EVERY = 1
 _TOLD_BYTES = 1500
 _FILE_BYTES = 1024
 
@@ -46,125 +99,9 @@ _HEAD = struct.Struct("=BxHI")  # kind, count, number
 _POOL = struct.Struct("=IIII8s")  # buffers, width, height, flags, pixel format
 _PLANE = struct.Struct("=II")  # bytes per line, bytes in all
 _BUFFERS = struct.Struct("=II")  # first buffer, planes of each
-_FRAME = struct.Struct("=BBBBIIIQQqqqqqqqII8I8I")
+_FRAME = struct.Struct("=BBBBIIIQQqqqqqqqqqIIII8I8I")
 _RETURNED = struct.Struct("=QqHHHxx")  # lease, took, lengths of code, file and words
-
-
-class Kind(enum.IntEnum):
-    """The first byte of a message."""
-
-    OPENING = 1
-    POOL = 2
-    BUFFERS = 3
-    FRAME = 4
-    FORGET = 5
-    READY = 16
-    RETURNED = 17
-
-
-class ProtocolError(AgentError):
-    """The other end of a frame channel said what it may not."""
-
-    code = "frame_protocol"
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, hint="end that process: what it says cannot be trusted")
-
-
-@dataclass(frozen=True, slots=True)
-class PoolFormat:
-    """What a pool's frames look like. `planes`: bytes per line (0: compressed) and bytes in all, of each plane."""
-
-    pixel_format: str
-    width_px: int
-    height_px: int
-    planes: tuple[tuple[int, int], ...]
-    interlaced: bool = False
-
-
-class Facts(NamedTuple):
-    """What is known of one frame; the fields are those of `agent.v4l2.frame.Frame`. None: not known."""
-
-    sequence: int
-    timestamp_ns: int
-    timestamp_clock: str
-    timestamp_source: str
-    uncertainty_ns: int
-    dequeued_ns: int
-    lost_before: int
-    realtime_ns: int
-    exposure_ns: int | None
-    gain: int | None
-
-
-class Opening(NamedTuple):
-    """The first message; `order` is for the program behind the reader."""
-
-    order: bytes
-
-
-class PoolMessage(NamedTuple):
-    """A camera's pool, whose buffers follow."""
-
-    pool: int
-    buffers: int
-    format: PoolFormat
-    camera: str
-
-
-class BuffersMessage(NamedTuple):
-    """Buffers `first` and following of a pool: `lengths` in bytes of each of their `planes` planes, in order."""
-
-    pool: int
-    first: int
-    planes: int
-    lengths: tuple[int, ...]
-
-
-class FrameMessage(NamedTuple):
-    """One lent buffer, the one at `place` in its pool.
-
-    `generation` is what the buffer's mark holds for as long as the lease is good; never 0, never used twice. `extents`:
-    offset and length of what the driver wrote into each plane. `traces`: how many trace ids go with it; `trace_bytes`
-    are those, unless they come in a memfd.
-    """
-
-    pool: int
-    place: int
-    lease: int
-    generation: int
-    limit_ns: int
-    facts: Facts
-    extents: tuple[tuple[int, int], ...]
-    traces: int
-    trace_bytes: bytes
-
-
-class Forget(NamedTuple):
-    """Unmap this pool: its frames are revoked."""
-
-    pool: int
-
-
-class Ready(NamedTuple):
-    """The reader is set up."""
-
-    version: int
-
-
-class Answer(NamedTuple):
-    """A reader is done with a lease. `stored`: as `file`. `code`: the stable code of an error, `told` its words."""
-
-    lease: int
-    stored: bool
-    took_ns: int
-    code: str = ""
-    file: str = ""
-    told: str = ""
-
-
-ToReader = Opening | PoolMessage | BuffersMessage | FrameMessage | Forget
-ToLender = Ready | Answer
+_SUBSCRIBE = struct.Struct("=qqHHI")  # after, lease, most, depth, kind of target
 
 
 def pack_opening(order: bytes) -> bytes:
@@ -201,6 +138,7 @@ def pack_frame(
     offsets: tuple[int, ...],
     lengths: tuple[int, ...],
     traces: int,
+    skipped: int = 0,
 ) -> bytes:
     """FRAME, without its trace ids. Raises ProtocolError for a clock or source that has no code."""
     try:
@@ -225,13 +163,41 @@ def pack_frame(
         _UNKNOWN if facts.exposure_ns is None else facts.exposure_ns,
         _UNKNOWN if facts.gain is None else facts.gain,
         limit_ns,
+        _UNKNOWN if facts.began_ns is None else facts.began_ns,
+        _NO_PULSE if facts.pulse is None else facts.pulse,
         facts.lost_before,
         traces,
+        skipped,
+        0,
         *offsets,
         *unused,
         *lengths,
         *unused,
     )
+
+
+def pack_refused(refused: Refused) -> bytes:
+    """REFUSED. Texts without a zero byte; what is too long for a packet ends in `...`."""
+    return _HEAD.pack(Kind.REFUSED, 0, 0) + _texts(refused.code, refused.message, refused.hint)
+
+
+def pack_state(state: State) -> bytes:
+    """STATE, of texts as in REFUSED."""
+    return _HEAD.pack(Kind.STATE, 0, state.state) + _texts(state.camera, state.cause, state.hint)
+
+
+def pack_subscribe(subscribe: Subscribe) -> bytes:
+    """SUBSCRIBE. Raises ProtocolError for what the other side would refuse."""
+    name = subscribe.name.encode()
+    after_ns = _UNKNOWN if subscribe.after_ns is None else subscribe.after_ns
+    try:
+        head = _HEAD.pack(Kind.SUBSCRIBE, VERSION, _EVERY if subscribe.every else 0)
+        numbers = (subscribe.lease_ns, subscribe.most, subscribe.depth, subscribe.target)
+        packet = head + _SUBSCRIBE.pack(after_ns, *numbers) + name
+    except struct.error as error:
+        raise ProtocolError(f"a subscription that fits no message ({error})") from error
+    unpack_subscribe(packet)
+    return packet
 
 
 def pack_ready() -> bytes:
@@ -241,9 +207,7 @@ def pack_ready() -> bytes:
 
 def pack_answer(answer: Answer) -> bytes:
     """RETURNED. Words too long for a packet end in `...`."""
-    code, file, told = answer.code.encode(), answer.file.encode(), answer.told.encode()
-    if len(told) > _TOLD_BYTES:
-        told = told[: _TOLD_BYTES - 4].decode(errors="ignore").encode() + b"..."
+    code, file, told = answer.code.encode(), answer.file.encode(), _shortened(answer.told.encode())
     if len(code) > _FILE_BYTES or len(file) > _FILE_BYTES:
         raise ProtocolError(f"a code or file name of more than {_FILE_BYTES} bytes")
     head = _HEAD.pack(Kind.RETURNED, answer.stored, 0)
@@ -268,7 +232,11 @@ def unpack_for_reader(packet: bytes) -> ToReader:
             return BuffersMessage(number, first, planes, struct.unpack(f"={count}Q", rest[_BUFFERS.size :]))
         if kind == Kind.FORGET and not rest:
             return Forget(number)
-    except (struct.error, IndexError, UnicodeDecodeError) as error:
+        if kind == Kind.STATE:
+            return State(Streaming(number), *_three(rest))
+        if kind == Kind.REFUSED:
+            return Refused(*_three(rest))
+    except (struct.error, IndexError, ValueError) as error:
         raise ProtocolError(f"a broken message of {len(packet)} bytes from the lender ({error})") from error
     raise ProtocolError(f"a message of unknown kind {kind} from the lender")
 
@@ -286,6 +254,33 @@ def unpack_for_lender(packet: bytes) -> ToLender:
     raise ProtocolError(f"a message of unknown kind {kind} from a reader")
 
 
+def unpack_subscribe(packet: bytes) -> Subscribe:
+    """A client's first message. Raises ProtocolError, also for what is out of bounds."""
+    try:
+        kind, version, flags = _HEAD.unpack_from(packet)
+        if kind != Kind.SUBSCRIBE:
+            raise ProtocolError(
+                f"the first message is of kind {kind}; a subscription, {Kind.SUBSCRIBE:d}, has to be it"
+            )
+        if version != VERSION:
+            raise ProtocolError(f"a client of version {version}; this agent speaks version {VERSION}")
+        after_ns, lease_ns, most, depth, target = _SUBSCRIBE.unpack_from(packet, _HEAD.size)
+        name = packet[_HEAD.size + _SUBSCRIBE.size :]
+        text = name.decode()
+        if flags & ~_EVERY or "\0" in text or not 0 < len(name) <= NAME_BYTES:
+            raise ProtocolError(f"a subscription with flags {flags:#x} to a name of {len(name)} bytes")
+        bounds = 0 <= lease_ns <= LONGEST_LEASE_NS and 0 < most <= MOST and 0 < depth <= DEPTH
+        if not bounds or (after_ns < 0 and after_ns != _UNKNOWN):
+            raise ProtocolError(
+                f"a subscription with a lease of {lease_ns} ns (at most {LONGEST_LEASE_NS}), {most} frames at a time"
+                f" (1 to {MOST}), {depth} waiting (1 to {DEPTH}), after {after_ns} ns"
+            )
+        after = None if after_ns == _UNKNOWN else after_ns
+        return Subscribe(Target(target), text, bool(flags & _EVERY), after, lease_ns, most, depth)
+    except (struct.error, ValueError) as error:
+        raise ProtocolError(f"a broken subscription of {len(packet)} bytes ({error})") from error
+
+
 def _unpack_pool(number: int, count: int, rest: bytes) -> PoolMessage:
     buffers, width, height, flags, pixel_format = _POOL.unpack_from(rest)
     planes = tuple(_PLANE.unpack_from(rest, _POOL.size + place * _PLANE.size) for place in range(count))
@@ -297,7 +292,8 @@ def _unpack_pool(number: int, count: int, rest: bytes) -> PoolMessage:
 def _unpack_frame(packet: bytes) -> FrameMessage:
     fields = _FRAME.unpack_from(packet)
     clock, source, planes, pool, index, sequence, lease, generation = fields[1:9]
-    stamp, uncertainty, dequeued, realtime, exposure, gain, limit, lost, traces = fields[9:18]
+    stamp, uncertainty, dequeued, realtime, exposure, gain, limit, began, pulse = fields[9:18]
+    lost, traces, skipped = fields[18:21]
     trace_bytes = packet[_FRAME.size :]
     if len(trace_bytes) != (traces * TRACE_BYTES if traces <= TRACES_INLINE else 0):
         raise ProtocolError(f"a frame with {len(trace_bytes)} bytes for {traces} trace ids")
@@ -312,9 +308,11 @@ def _unpack_frame(packet: bytes) -> FrameMessage:
         realtime,
         None if exposure == _UNKNOWN else exposure,
         None if gain == _UNKNOWN else gain,
+        None if began == _UNKNOWN else began,
+        None if pulse == _NO_PULSE else pulse,
     )
-    extents = tuple(zip(fields[18 : 18 + planes], fields[26 : 26 + planes], strict=True))
-    return FrameMessage(pool, index, lease, generation, limit, facts, extents, traces, trace_bytes)
+    extents = tuple(zip(fields[22 : 22 + planes], fields[30 : 30 + planes], strict=True))
+    return FrameMessage(pool, index, lease, generation, limit, facts, extents, traces, trace_bytes, skipped)
 
 
 def _unpack_answer(packet: bytes, *, stored: bool) -> Answer:
@@ -325,6 +323,23 @@ def _unpack_answer(packet: bytes, *, stored: bool) -> Answer:
     texts = packet[start:]
     parts = (texts[:code].decode(), texts[code : code + file].decode(), texts[code + file :].decode())
     return Answer(lease, stored, took_ns, *parts)
+
+
+def _texts(*texts: str) -> bytes:
+    """Texts with a zero byte between them, shortened so that all fit."""
+    return b"\0".join(_shortened(text.replace("\0", " ").encode()) for text in texts)
+
+
+def _three(rest: bytes) -> tuple[str, str, str]:
+    """Raises ValueError when they are not three, or no text."""
+    first, second, third = rest.decode().split("\0")
+    return first, second, third
+
+
+def _shortened(text: bytes) -> bytes:
+    if len(text) <= _TOLD_BYTES:
+        return text
+    return text[: _TOLD_BYTES - 4].decode(errors="ignore").encode() + b"..."
 
 
 def _bounded(packet: bytes) -> bytes:

@@ -23,11 +23,10 @@ from agent.frames.wire import Answer
 from agent.pipeline.calls import LINUX, Files
 from agent.pipeline.encode import PictureKind
 from agent.pipeline.files import Durability
+from agent.pipeline.lent import frame_of
 from agent.pipeline.names import file_name
 from agent.pipeline.record import Circumstances
 from agent.pipeline.writer import PictureWriter
-from agent.v4l2.formats import Format, PlaneLayout
-from agent.v4l2.frame import Frame
 
 
 class Store:
@@ -110,29 +109,6 @@ def serve(borrower: Borrower, store: Store, *, read_monotonic_ns: ReadClock = mo
         else:
             answer = Answer(borrowed.lease, True, read_monotonic_ns() - begun_ns, "", file)
         borrower.answer(answer)
-
-
-def frame_of(borrowed: Borrowed) -> Frame:
-    """A lent frame as the pipeline knows frames. Its planes are the lender's memory."""
-    form, facts = borrowed.form, borrowed.facts
-    return Frame(
-        index=borrowed.place,
-        format=Format(
-            form.pixel_format,
-            form.width_px,
-            form.height_px,
-            tuple(PlaneLayout(*plane) for plane in form.planes),
-            form.interlaced,
-        ),
-        planes=borrowed.planes,
-        sequence=facts.sequence,
-        timestamp_ns=facts.timestamp_ns,
-        timestamp_clock=facts.timestamp_clock,
-        timestamp_source=facts.timestamp_source,
-        uncertainty_ns=facts.uncertainty_ns,
-        dequeued_ns=facts.dequeued_ns,
-        lost_before=facts.lost_before,
-    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

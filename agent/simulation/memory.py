@@ -106,7 +106,12 @@ class ImportedMemory:
             size = os.fstat(fd).st_size or os.lseek(fd, 0, os.SEEK_END)
             if size < least:
                 raise refusal(errno.EINVAL)
-            mapping = Mapping(fd, size, 0, PROT_READ | PROT_WRITE)
+            # a device writes whatever the access mode of the descriptor is
+            written = os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_CLOEXEC)
+            try:
+                mapping = Mapping(written, size, 0, PROT_READ | PROT_WRITE)
+            finally:
+                os.close(written)
             self._identity = _identity(fd)
         except OSError as error:
             raise refusal(errno.EINVAL) from error

@@ -141,8 +141,9 @@ class Allocator:
             yield Plane(mapping, np.frombuffer(mapping.view, np.uint8), dmabuf, shared_as_dmabuf=False)
 
     def _export(self, pool: BufferPool, index: int, plane: int) -> int:
+        # who is given this descriptor may read (vidioc-expbuf.rst: the access mode of the file); we have our own mapping
         request = uapi.v4l2_exportbuffer(
-            type=pool.buffer_type, index=index, plane=plane, flags=os.O_CLOEXEC | os.O_RDWR
+            type=pool.buffer_type, index=index, plane=plane, flags=os.O_CLOEXEC | os.O_RDONLY
         )
         code = self._node.attempt(uapi.VIDIOC_EXPBUF, request)
         if code:
@@ -157,7 +158,9 @@ class Allocator:
         else:
             memory = dmabuf = self._make_dmabuf(pool.kind, size)
         pool.on_release(self._node.kernel.close if dmabuf else os.close, memory)
-        mapping = self._node.kernel.mmap(memory, size, 0, PROT_READ | PROT_WRITE)
+        # the driver writes to our own pages as we could; a DMABUF it writes to by itself
+        protection = PROT_READ | PROT_WRITE if dmabuf is None else PROT_READ
+        mapping = self._node.kernel.mmap(memory, size, 0, protection)
         pool.on_release(mapping.release)
         return Plane(mapping, np.frombuffer(mapping.view, np.uint8), dmabuf, shared_as_dmabuf=dmabuf is not None)
 

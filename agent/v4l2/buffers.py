@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from agent.kernel import Mapping
 from agent.v4l2 import uapi
-from agent.v4l2.formats import Format
+from agent.v4l2.format import Format
 
 
 class MemoryKind(enum.Enum):

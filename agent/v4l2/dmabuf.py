@@ -17,14 +17,20 @@ UDMABUF = "/dev/udmabuf"
 
 
 def allocate_from_dma_heap(kernel: Kernel, size_bytes: int) -> int:
-    """A DMABUF descriptor of `size_bytes` from the system heap. Raises OSError."""
-    request = uapi.dma_heap_allocation_data(len=size_bytes, fd_flags=os.O_RDWR | os.O_CLOEXEC)
+    """A DMABUF descriptor of `size_bytes` from the system heap, for reading. Raises OSError.
+
+    The access mode is that of the descriptor (dma-heap.c: O_ACCMODE is valid); a device that imports it may write.
+    """
+    request = uapi.dma_heap_allocation_data(len=size_bytes, fd_flags=os.O_RDONLY | os.O_CLOEXEC)
     _ask(kernel, DMA_HEAP, uapi.DMA_HEAP_IOCTL_ALLOC, request)
     return int(request.fd)
 
 
 def allocate_from_udmabuf(kernel: Kernel, size_bytes: int) -> int:
-    """A DMABUF descriptor over a sealed memfd of `size_bytes` (whole pages). Raises OSError."""
+    """A DMABUF descriptor over a sealed memfd of `size_bytes` (whole pages). Raises OSError.
+
+    It is writable: udmabuf.c always makes it so, and a DMABUF cannot be opened anew through /proc.
+    """
     memory = os.memfd_create("camera-agent", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         os.ftruncate(memory, size_bytes)

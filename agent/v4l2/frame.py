@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.v4l2.formats import Format
+from agent.v4l2.format import Format
 
 
 @dataclass(frozen=True, slots=True)

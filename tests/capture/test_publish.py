@@ -152,7 +152,7 @@ def test_what_is_lent_is_the_cameras_own_memory(bench):
         (returned,) = top.back()
         assert returned.shot is first
         assert returned.file == "c0ffee00"
-        assert top.publisher._sink.lender.copied_frames == 0
+        assert top.publisher._cameras["top"].lent.copied_frames == 0
 
 
 @pytest.mark.parametrize("kind", list(MemoryKind))
@@ -164,7 +164,7 @@ def test_every_kind_of_memory_is_lent_and_only_some_copied(bench, kind):
         (returned,) = top.back()
         assert returned.file == content.hex()
         copied = kind in (MemoryKind.MMAP, MemoryKind.USERPTR)
-        assert (top.publisher._sink.lender.copied_frames > 0) == copied
+        assert (top.publisher._cameras["top"].lent.copied_frames > 0) == copied
 
 
 def test_the_driver_always_has_its_floor(bench):

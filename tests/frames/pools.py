@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from agent.frames.borrower import Borrower
-from agent.frames.lender import Lender, Memory
+from agent.frames.lender import Lender
+from agent.frames.marks import CommitToken
+from agent.frames.pool import LentPool, Memory
 from agent.frames.wire import Facts, PoolFormat
 from agent.kernel import PROT_READ, PROT_WRITE, Mapping
 
@@ -39,6 +41,7 @@ class Pool:
 
     def __init__(self, buffers=4, lengths=(4096,), *, shared=True):
         self._held = ExitStack()
+        self.lent = None
         self.memory, self.planes = [], []
         for _ in range(buffers):
             fds = [os.memfd_create("pool") for _ in lengths]
@@ -52,6 +55,8 @@ class Pool:
             )
 
     def release(self):
+        if self.lent is not None:
+            self.lent.release()
         self._held.close()
 
 
@@ -61,7 +66,7 @@ class Channel:
     def __init__(self, *, order=b"order", ioctl=None, **options):
         self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.theirs.settimeout(5)
-        self.lender = Lender(self.ours, order, **options)
+        self.lender = Lender(self.ours, order, token=CommitToken.create(), **options)
         self.borrower = Borrower(self.theirs, **({"ioctl": ioctl} if ioctl else {}))
         self._pools = []
 
@@ -77,7 +82,8 @@ class Channel:
     def pool(self, buffers=4, lengths=(4096,), *, form=GREY, camera="top", shared=True):
         pool = Pool(buffers, lengths, shared=shared)
         self._pools.append(pool)
-        pool.number = self.lender.add_pool(camera, form, pool.memory)
+        pool.lent = LentPool(camera, form, pool.memory, floor=self.lender.ledger.floor)
+        pool.number = self.lender.add_pool(pool.lent)
         return pool
 
     def lend(self, pool, index, *, facts=FACTS, trace_ids=(), used=None, offsets=None, item=None):

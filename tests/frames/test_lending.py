@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from frames.pools import FACTS, GREY, LIMIT_NS, Channel, open_descriptors
 
+from agent.errors import StateError
 from agent.frames import wire
 from agent.frames.borrowed import DMA_BUF_IOCTL_SYNC, Revoked
-from agent.frames.borrower import Borrower
+from agent.frames.borrower import Borrower, RefusedByLender
 from agent.frames.ledger import PoolTooSmall
 from agent.frames.lender import Lender
+from agent.frames.pool import LentPool
 from agent.frames.wire import Answer, PoolFormat, ProtocolError
 
 TRACES = tuple(f"{number:032x}" for number in range(1, 4))
@@ -47,7 +49,7 @@ def test_nothing_is_copied():
         assert set(before) == {1}
         assert list(borrowed.planes[0][6:10]) == [1, 42, 43, 1]
         assert not borrowed.planes[0].flags.writeable
-        assert (channel.lender.copied_frames, channel.lender.copied_bytes) == (0, 0)
+        assert (pool.lent.copied_frames, pool.lent.copied_bytes) == (0, 0)
 
 
 def test_planes_are_mapped_once_and_views_are_of_what_the_driver_wrote():
@@ -104,6 +106,8 @@ def test_the_floor_is_never_lent():
         assert [channel.lend(pool, index) is not None for index in range(5)] == [True, True, True, False, False]
         with pytest.raises(PoolTooSmall):
             channel.pool(2)
+        with pytest.raises(PoolTooSmall):
+            channel.lender.add_pool(LentPool("top", GREY, pool.memory[:2], floor=0))
 
 
 def test_a_full_socket_lends_nothing_and_loses_nothing():
@@ -212,7 +216,7 @@ def test_memory_without_descriptors_is_copied_and_that_is_counted():
         pool.planes[3][0][:] = 0
         assert borrowed.planes[0].size == 100
         assert set(borrowed.planes[0]) == {9}
-        assert (channel.lender.copied_frames, channel.lender.copied_bytes) == (1, 100)
+        assert (pool.lent.copied_frames, pool.lent.copied_bytes) == (1, 100)
         for _ in range(10):  # the copies' places are used again
             channel.borrower.answer(Answer(borrowed.lease, True, 0))
             assert channel.lender.receive()[0] is lease
@@ -413,3 +417,29 @@ def test_a_lender_that_dies_with_answers_unread_has_closed():
         channel.borrower.answer(Answer(borrowed.lease, False, 0))
         channel.lender.release()
         assert channel.borrower.receive() is None
+
+
+def _told(*packets):
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours:
+        for packet in packets:
+            ours.send(packet)
+    return theirs
+
+
+def test_a_refusal_instead_of_the_opening_or_later_is_an_error_with_its_code():
+    refused = wire.pack_refused(wire.Refused("busy", "too many", "wait"))
+    with _told(refused) as theirs, pytest.raises(RefusedByLender, match="too many") as caught:
+        Borrower(theirs)
+    assert (caught.value.code, caught.value.hint) == ("busy", "wait")
+    with Borrower(_told(wire.pack_opening(b""), refused)) as borrower, pytest.raises(RefusedByLender):
+        borrower.receive()
+
+
+def test_a_client_hears_what_its_camera_does_and_has_no_commit_token():
+    stopped = wire.State(wire.Streaming.STOPPED, "top")
+    with Borrower(_told(wire.pack_opening(b""), wire.pack_state(stopped))) as borrower:
+        assert borrower.hear() == stopped
+        assert borrower.hear() is None
+        with pytest.raises(StateError, match="commit token"), borrower.commit(None):
+            pytest.fail("entered without a token")

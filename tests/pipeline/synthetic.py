@@ -14,7 +14,7 @@ from PIL import Image
 
 from agent.pipeline.record import Circumstances, FrameRecord, record_of
 from agent.simulation.mark import FrameMark, draw_mark, mark_height_px
-from agent.v4l2.formats import Format, PlaneLayout
+from agent.v4l2.format import Format, PlaneLayout
 from agent.v4l2.frame import Frame
 
 WIDTH, HEIGHT = 320, 240

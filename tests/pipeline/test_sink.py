@@ -20,6 +20,8 @@ from agent.capture.session import Session
 from agent.capture.settings import Settings
 from agent.capture.sink_process import SINK_PROGRAM, SinkOrder, SinkProcess
 from agent.frames.lender import Lender
+from agent.frames.marks import CommitToken
+from agent.frames.pool import LentPool
 from agent.frames.wire import PoolFormat
 from agent.pipeline.calls import LinuxFiles
 from agent.pipeline.encode import PictureKind
@@ -299,10 +301,11 @@ class Process:
         layout = self.frame.format.planes[0]
         self.sink = SinkProcess(SINK_PROGRAM, os.sched_getaffinity(0))
         order = SinkOrder(folder=folder, cameras={"top": "Bench Cam"})
-        self.lender = Lender(self.sink.channel, order.as_bytes(), floor=0)
+        self.lender = Lender(self.sink.channel, order.as_bytes(), floor=0, token=CommitToken.create())
         self.pool = Pool(4, (layout.size_bytes,))
         form = PoolFormat("YUYV", 320, 240, ((layout.bytes_per_line, layout.size_bytes),))
-        self.number = self.lender.add_pool("top", form, self.pool.memory)
+        self.lent = LentPool("top", form, self.pool.memory, floor=0)
+        self.number = self.lender.add_pool(self.lent)
 
     def __enter__(self):
         return self

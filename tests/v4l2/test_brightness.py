@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agent.v4l2.brightness import mean_brightness
-from agent.v4l2.formats import Format, PlaneLayout
+from agent.v4l2.format import Format, PlaneLayout
 from agent.v4l2.frame import Frame
 
 WIDTH, HEIGHT = 70, 50
