@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -59,6 +60,12 @@ class Client:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+    def interrupt(self) -> None:
+        """From another thread: what is waited for ends, as if the agent had closed the connection."""
+        connection = self._connection
+        if isinstance(connection, _UnixConnection):
+            connection.interrupt()
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Document:
         """One request: `ask("GET", "/v1/cameras")`."""
@@ -171,6 +178,13 @@ class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: Path, timeout_s: float) -> None:
         super().__init__("localhost", timeout=timeout_s)
         self._path = path
+        self._made: socket.socket | None = None
+
+    def interrupt(self) -> None:
+        """End what is read: `sock` is gone once a response took it over."""
+        if self._made is not None:
+            with contextlib.suppress(OSError):
+                self._made.shutdown(socket.SHUT_RDWR)
 
     def connect(self) -> None:
         made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -180,7 +194,7 @@ class _UnixConnection(http.client.HTTPConnection):
         except OSError:
             made.close()
             raise
-        self.sock = made
+        self.sock = self._made = made
 
 
 def _document(data: bytes) -> Document:

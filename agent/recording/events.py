@@ -1,4 +1,4 @@
-"""What a recording waits for: events of the agent, heard in a thread, or a signal. They come as instants."""
+"""What a recording waits for: a plan's end or an edge, as the agent tells of them, or a signal. They come as instants."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import contextlib
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Protocol, Self
 
 from agent.clock import ReadClock, monotonic_ns
 from agent.control.client import Client
-from agent.control.facade import Event
+from agent.control.facade import Document, Event
 from agent.errors import AgentError
-from agent.recording.order import RecordOrder, Target, Trigger
+from agent.recording.order import RecordOrder, Trigger
 
 _AGAIN_S = 1.0
+_LOOK_S = 0.05
+"""From look to look at the counts of edges: so late an edge may be seen."""
 _DEAD_S = 40.0
 """Without an event the agent says every 15 s that it is still there."""
-_KINDS = {Trigger.EDGE: ("edge", "trigger.edge"), Trigger.PLAN: ("plan.ended",)}
 
 
 class EventSource(Protocol):
@@ -75,17 +76,17 @@ class SignalEvents:
 
 
 class AgentEvents:
-    """Events of a running agent that are what the order waits for. An agent that went away is asked again.
+    """What a running agent tells, heard in a thread that ends with the context. One that went away is asked again."""
 
-    One thread, which ends with the context.
-    """
-
-    def __init__(self, order: RecordOrder, socket: Path | None = None) -> None:
-        self._order = order
-        self._client = Client(socket, timeout_s=_DEAD_S)
+    def __init__(self, order: RecordOrder, client: Client, *, read_monotonic_ns: ReadClock = monotonic_ns) -> None:
+        """The client becomes this object's own."""
+        self._order, self._client = order, client
+        self._now_ns = read_monotonic_ns
         self._came: deque[int] = deque()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._listen, name="recording-events", daemon=True)
+        listen = self._hear_plans if order.on is Trigger.PLAN else self._look_at_edges
+        self._thread = threading.Thread(target=self._run, args=(listen,), name="recording-events", daemon=True)
+        self._edges: dict[str, int] = {}
 
     def take(self) -> list[int]:
         """Those since the last call."""
@@ -101,34 +102,48 @@ class AgentEvents:
         self._thread.join()
         self._client.release()
 
-    def _listen(self) -> None:
+    def _run(self, listen: Callable[[], None]) -> None:
         while not self._stop.is_set():
             with contextlib.suppress(AgentError):
-                for event in self._events():
-                    if is_awaited(self._order, event):
-                        self._came.append(event.at_ns)
+                listen()
             self._stop.wait(_AGAIN_S)
 
-    def _events(self) -> Iterator[Event]:
+    def _hear_plans(self) -> None:
         for event in self._client.events():
             if self._stop.is_set():
                 return
-            yield event
+            if is_end(self._order, event):
+                self._came.append(event.at_ns)
+
+    def _look_at_edges(self) -> None:
+        """The agent counts edges and tells none as an event: more of them than before is what is waited for."""
+        while not self._stop.wait(_LOOK_S):
+            found = self._client.ask("GET", "/v1/triggers")["triggers"]
+            now_ns = self._now_ns()
+            if self._more_edges(found):
+                self._came.append(now_ns)
+
+    def _more_edges(self, triggers: list[Document]) -> bool:
+        more = False
+        for trigger in triggers:
+            group, edges = trigger["group"], trigger["edges"]
+            more |= self._order.on_name in ("", group) and edges > self._edges.get(group, edges)
+            self._edges[group] = edges
+        return more
 
 
 def event_source(order: RecordOrder, socket: Path | None = None) -> EventSource:
     """What the order waits for."""
     if order.on is None:
         return NoEvents()
-    return SignalEvents() if order.on is Trigger.SIGNAL else AgentEvents(order, socket)
+    return SignalEvents() if order.on is Trigger.SIGNAL else AgentEvents(order, Client(socket, timeout_s=_DEAD_S))
 
 
-def is_awaited(order: RecordOrder, event: Event) -> bool:
-    """Whether an event is of the kind that the order waits for, and not of another camera, group or plan."""
-    if order.on is None or event.kind not in _KINDS.get(order.on, ()):
-        return False
-    told = event.data.get("name" if order.on is Trigger.PLAN and order.target is Target.PLAN else str(order.target))
-    return told is None or told == order.name
+def is_end(order: RecordOrder, event: Event) -> bool:
+    """Whether an event is the end of the plan, or of any plan, that the order waits for."""
+    if event.kind == "plans.ended":
+        return not order.on_name
+    return event.kind == "plan.ended" and order.on_name in ("", event.data.get("plan"))
 
 
 def _taken(came: deque[int]) -> list[int]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.errors import AgentError
-from agent.frames.wire import Facts
+from agent.frames.values import Facts
 from agent.recording.source import LentFrame
 
 PACKET_BYTES = 64 * 1024
@@ -93,8 +93,6 @@ def told_of(frame: LentFrame, plan: str) -> bytes:
             "sizes": [int(plane.nbytes) for plane in frame.planes],
             "trace_ids": frame.trace_ids,
             "skipped": frame.skipped,
-            "pulse": frame.pulse,
-            "began_ns": frame.began_ns,
             "plan": plan,
         }
     ).encode()

@@ -74,7 +74,7 @@ class RecordOrder:
 
     `rate`: at most so many frames a second of each camera, None: every one. `codec` None: a camera's JPEGs are copied
     into MKV, all else is H.264. `segment_ns`, `segment_bytes`: a video goes on in another file then. `keep_ns`,
-    `limit_bytes`: of what lies in the folder. With `on`, frames of `before_ns` are kept in memory, at most `ring_bytes`,
+    `limit_bytes`: of what lies in the folder. With `on` (of the group or plan `on_name`, empty: of any), frames of `before_ns` are kept in memory, at most `ring_bytes`,
     and written when it happens, with those of `after_ns` from then on.
     """
 
@@ -94,6 +94,7 @@ class RecordOrder:
     limit_bytes: int | None = None
     on_full: OnFull = OnFull.STOP
     on: Trigger | None = None
+    on_name: str = ""
     before_ns: int = 0
     after_ns: int = 0
     ring_bytes: int = RING_BYTES

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from agent.client import AgentUnreachable, Ended, NoFrame, Refused, connect
 from agent.frames.borrowed import Plane
-from agent.frames.wire import Facts, PoolFormat
-from agent.v4l2.formats import Format, PlaneLayout
+from agent.frames.values import Facts, PoolFormat
+from agent.recording.order import RecordOrder
+from agent.units import NS_PER_S
+from agent.v4l2.format import Format, PlaneLayout
 from agent.v4l2.frame import Frame
+
+_DEPTH = 16
+"""Frames that may wait for us with the capture process."""
+_PASSING = ("stuck", "agent_stopping", "overloaded")
+"""Refusals after which another attempt may succeed, once frames have come."""
 
 
 class LentFrame(Protocol):
@@ -45,16 +54,6 @@ class LentFrame(Protocol):
         """Frames of its camera since the one before that we did not get."""
         ...
 
-    @property
-    def pulse(self) -> int | None:
-        """The number of its trigger pulse."""
-        ...
-
-    @property
-    def began_ns(self) -> int | None:
-        """Start of its exposure."""
-        ...
-
     def check(self) -> None:
         """Raises Revoked when the lender has taken it back."""
         ...
@@ -72,6 +71,11 @@ class FrameSource(Protocol):
         """Nothing comes any more."""
         ...
 
+    @property
+    def waits_for(self) -> str:
+        """Why no frame comes, as far as it is known."""
+        ...
+
     def next(self, timeout_ns: int) -> LentFrame | None:
         """The next frame; None when none came in that time, or none will."""
         ...
@@ -81,6 +85,50 @@ class FrameSource(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+class ClientFrames:
+    """Frames of a running agent, every one of them. A context manager; `release()` is idempotent.
+
+    A connection that ends is made again for as long as it takes: no frame comes meanwhile.
+    """
+
+    ended = False
+
+    def __init__(self, order: RecordOrder, socket: Path | None = None) -> None:
+        """Raises InputError, AgentUnreachable, NotAllowed."""
+        every = order.rate is None
+        self._feed = connect(order.name, kind=str(order.target), every=every, depth=_DEPTH, socket=socket)
+        self._came = False
+
+    def next(self, timeout_ns: int) -> LentFrame | None:
+        """The next frame, None when none came in that time. Raises Refused, NotAllowed, ProtocolError."""
+        try:
+            frame = self._feed.next(timeout_ns / NS_PER_S)
+        except (NoFrame, Ended, AgentUnreachable):
+            return None
+        except Refused as refusal:
+            if self._came and refusal.code in _PASSING:
+                return None
+            raise
+        self._came = True
+        return frame
+
+    @property
+    def waits_for(self) -> str:
+        """Why no frame comes, as far as it is known: what cameras are said to do."""
+        states = {name: state.state.name.lower() for name, state in self._feed.states.items()}
+        return ", ".join(f"{name} is {state}" for name, state in states.items() if state != "streaming")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Close the connection."""
+        self._feed.release()
 
 
 def format_from(form: Any) -> Format:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.clock import Clock, ReadClock, monotonic_ns
@@ -169,5 +169,6 @@ def _record(frame: Frame, told: dict[str, Any]) -> FrameRecord:
         trace_ids=tuple(told["trace_ids"]),
     )
     record = record_of(frame, file="", camera=told["camera"], circumstances=circumstances)
-    extra = {name: told[name] for name in ("began_ns", "pulse", "skipped", "plan")}
-    return FrameRecord(**{**{name: getattr(record, name) for name in FrameRecord.__slots__}, **extra})
+    return replace(
+        record, began_ns=facts["began_ns"], pulse=facts["pulse"], skipped=told["skipped"], plan=told["plan"]
+    )
