@@ -17,6 +17,7 @@ _SETTINGS = {
     "access": "access: who may do what",
     "socket": "socket: listens elsewhere from the next start of the service on",
     "metrics": "metrics: given out elsewhere",
+    "recordings": "recordings: from the next start of each on (systemctl restart camera-agent-record@NAME)",
 }
 
 

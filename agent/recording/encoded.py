@@ -44,7 +44,9 @@ class Encoded:
     @property
     def size_bytes(self) -> int:
         """Without its line."""
-        return self.coded.size_bytes if self.coded is not None else sum(len(memoryview(p).cast("B")) for p in self.pieces)
+        return (
+            self.coded.size_bytes if self.coded is not None else sum(len(memoryview(p).cast("B")) for p in self.pieces)
+        )
 
 
 class FrameStore(Protocol):

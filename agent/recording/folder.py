@@ -14,10 +14,11 @@ from agent.pipeline.calls import LINUX, Files
 from agent.pipeline.files import prepare_folder, storage_error
 from agent.pipeline.frame_log import FrameLog
 from agent.pipeline.record import FrameRecord
-from agent.pipeline.templates import NameFacts, NameTemplate, folder_of
+from agent.pipeline.names import folder_of
 from agent.pipeline.video_file import is_full
 from agent.recording.keeper import Keeper, KeptFile
 from agent.recording.order import RecordOrder
+from agent.templates import NameFacts, NameTemplate
 
 Surround = Callable[[], contextlib.AbstractContextManager[None]]
 
@@ -29,7 +30,9 @@ class RecordFolder:
     that went to make room.
     """
 
-    def __init__(self, order: RecordOrder, *, files: Files = LINUX, surround: Surround = contextlib.nullcontext) -> None:
+    def __init__(
+        self, order: RecordOrder, *, files: Files = LINUX, surround: Surround = contextlib.nullcontext
+    ) -> None:
         """`surround`: entered around work that may take longer than a frame. Raises StorageError, InputError."""
         self._template = NameTemplate(order.template)
         self.root = prepare_folder(order.folder, files)

@@ -13,9 +13,9 @@ from agent.errors import InputError
 from agent.pipeline.encode import PictureKind
 from agent.pipeline.files import Durability
 from agent.pipeline.jpeg import DEFAULT_QUALITY
-from agent.pipeline.templates import USUAL
 from agent.pipeline.video import VideoCodec
 from agent.pipeline.video_file import VideoKind
+from agent.templates import USUAL
 from agent.units import NS_PER_MS
 
 ENCODE_LIMIT_NS = 800 * NS_PER_MS
@@ -105,7 +105,9 @@ class RecordOrder:
     def __post_init__(self) -> None:
         """Raises InputError for what does not go together."""
         if self.format.video is None and (self.codec or self.segment_ns or self.segment_bytes):
-            raise _unfit(f"{self.format} files have neither codec nor segments", "leave them away, or record mp4 or mkv")
+            raise _unfit(
+                f"{self.format} files have neither codec nor segments", "leave them away, or record mp4 or mkv"
+            )
         if self.codec not in (None, VideoCodec.H264) and self.format is RecordFormat.MP4:
             raise _unfit(f"mp4 does not hold {self.codec}", "record mkv, or leave the codec away")
         if self.on is None and (self.before_ns or self.after_ns):
@@ -115,7 +117,9 @@ class RecordOrder:
         if self.parquet and self.limit_bytes is None and self.keep_ns is None:
             return
         if self.parquet:
-            raise _unfit("an index in parquet is made at the end, of a folder that is kept", "leave keep and limit away")
+            raise _unfit(
+                "an index in parquet is made at the end, of a folder that is kept", "leave keep and limit away"
+            )
 
     def codec_for(self, pixel_format: str) -> VideoCodec:
         """The codec of a video of such frames."""

@@ -18,11 +18,13 @@ from agent.recording.rate import RateGate
 from agent.recording.slots import needed_bytes
 from agent.recording.source import FrameSource, LentFrame
 from agent.recording.writer_process import WriterProcess
-from agent.units import NS_PER_MS
+from agent.units import NS_PER_MS, NS_PER_S
 
 SLOTS = 4
 _LOOK_NS = 50 * NS_PER_MS
 """As long a frame is waited for before anything else is looked at."""
+_SPARE_NS = NS_PER_S
+"""As much later than exposed a frame may still come."""
 
 Waiting = Callable[[], AbstractContextManager[None]]
 
@@ -90,12 +92,13 @@ class Recorder:
                     frame = self._source.next(_LOOK_NS)
                 if frame is not None:
                     self._take(frame)
-                elif self._source.ended:
+                elif self._source.ended or self._is_late():
                     break
                 self._settle(0)
             else:
                 with waiting():
-                    self._settle(_LOOK_NS)
+                    self._writer.wait(_LOOK_NS)
+                self._settle(0)
             look(self)
         self.finish()
         if self._stopped is not None:
@@ -139,6 +142,15 @@ class Recorder:
             return True
         self.last_ns = max(at_ns, self.last_ns or at_ns)
         return False
+
+    def _is_late(self) -> bool:
+        """Whether the time is over and no frame came to say so."""
+        duration_ns = self.order.duration_ns
+        return (
+            duration_ns is not None
+            and self.began_ns is not None
+            and self._now_ns() - self.began_ns >= duration_ns + _SPARE_NS
+        )
 
     def _is_enough(self) -> bool:
         count = self.order.count

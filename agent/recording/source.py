@@ -134,7 +134,9 @@ class ClientFrames:
 def format_from(form: Any) -> Format:
     """A pool's format (or its fields as JSON has them) as the pipeline knows formats."""
     code, width, height, planes, interlaced = (
-        form if isinstance(form, list) else (form.pixel_format, form.width_px, form.height_px, form.planes, form.interlaced)
+        form
+        if isinstance(form, list)
+        else (form.pixel_format, form.width_px, form.height_px, form.planes, form.interlaced)
     )
     return Format(code, width, height, tuple(PlaneLayout(*plane) for plane in planes), interlaced)
 

@@ -32,7 +32,9 @@ _TIDY_MS = 10_000
 class Writer:
     """One end of the channel, and what is done with what comes by it."""
 
-    def __init__(self, channel: socket.socket, *, files: Files = LINUX, read_monotonic_ns: ReadClock = monotonic_ns) -> None:
+    def __init__(
+        self, channel: socket.socket, *, files: Files = LINUX, read_monotonic_ns: ReadClock = monotonic_ns
+    ) -> None:
         self._channel = channel
         self._files = files
         self._now_ns = read_monotonic_ns

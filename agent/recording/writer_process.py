@@ -106,6 +106,14 @@ class WriterProcess:
         """Something happened."""
         send(self._process.channel, "event", at_ns=at_ns)
 
+    def wait(self, wait_ns: int) -> None:
+        """Until `answers` has something to say, or so long. May be left by an exception at any point."""
+        now_ns = self._now_ns()
+        until_ns = now_ns + wait_ns
+        if self._limit_at_ns is not None:
+            until_ns = min(until_ns, self._limit_at_ns)
+        self._poll.poll(max(0, -(-(until_ns - now_ns) // NS_PER_MS)))
+
     def answers(self, wait_ns: int) -> list[Done]:
         """What has become of frames since, waiting up to `wait_ns` for the first answer.
 

@@ -169,6 +169,4 @@ def _record(frame: Frame, told: dict[str, Any]) -> FrameRecord:
         trace_ids=tuple(told["trace_ids"]),
     )
     record = record_of(frame, file="", camera=told["camera"], circumstances=circumstances)
-    return replace(
-        record, began_ns=facts["began_ns"], pulse=facts["pulse"], skipped=told["skipped"], plan=told["plan"]
-    )
+    return replace(record, began_ns=facts["began_ns"], pulse=facts["pulse"], skipped=told["skipped"], plan=told["plan"])

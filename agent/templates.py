@@ -8,11 +8,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from pathlib import Path
 from typing import Final
 
-from agent.errors import InputError, StorageError
-from agent.pipeline.names import file_name
+from agent.errors import InputError
 from agent.units import NS_PER_MS, NS_PER_S
 
 USUAL: Final = "{camera}-{number:06d}"
@@ -22,9 +20,15 @@ FIELDS: Final = ("camera", *_WHOLE, "date", "time", "plan", "trace")
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 _DIGITS = re.compile(r"0([1-9]|1[0-9])d")
 _NONE = "none"
+_NAME_MAX = 100
 _LONGEST_PART = 200
 """Bytes of UTF-8; 255 is the most of every usual file system, and an ending follows."""
 _LONGEST = 1024
+
+
+def file_name(camera: str) -> str:
+    """A camera's name as the start of a file name: letters, digits, `.`, `_` and `-`; never hidden, never empty."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", camera)[:_NAME_MAX].strip(".-") or "camera"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,28 +111,6 @@ class NameTemplate:
             parts.append(f"(?P<number>{pattern})" if first else pattern)
             found.add(piece.name)
         return re.compile("".join(parts))
-
-
-def folder_of(root: Path, relative: str) -> Path:
-    """The folder for a file at `relative` below `root`, which exists; made if missing.
-
-    Raises StorageError when a link on the way leads out of `root`; OSError when a folder cannot be made.
-    """
-    folder = (root / relative).parent
-    place = root
-    for part in folder.relative_to(root).parts:
-        place /= part
-        if place.is_symlink() and not place.resolve().is_relative_to(root.resolve()):
-            raise StorageError(
-                f"{place} is a link that leads out of {root}",
-                hint="take the link away, or record into the folder that it leads to",
-                path=str(place),
-                errno=None,
-                errno_name="ELOOP",
-                free_bytes=None,
-            )
-        place.mkdir(exist_ok=True)
-    return folder
 
 
 def _parsed(text: str) -> tuple[str | _Field, ...]:
