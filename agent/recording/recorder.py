@@ -38,7 +38,6 @@ class Recorder:
     def __init__(
         self,
         order: RecordOrder,
-        source: FrameSource,
         *,
         events: EventSource | None = None,
         tell: Callable[[str], None] = lambda _words: None,
@@ -49,7 +48,8 @@ class Recorder:
         self.order, self.counts = order, Counts()
         self.began_ns: int | None = None
         self.last_ns: int | None = None
-        self._source, self._events = source, events or NoEvents()
+        self._events = events or NoEvents()
+        self._source: FrameSource | None = None
         self._tell = tell
         self._now_ns = read_monotonic_ns
         self._rate = RateGate(order.rate)
@@ -75,24 +75,31 @@ class Recorder:
     @property
     def waits_for(self) -> str:
         """Why no frame comes, as far as it is known."""
-        return self._source.waits_for
+        return "" if self._source is None else self._source.waits_for
 
-    def run(self, *, waiting: Waiting = nullcontext, look: Callable[[Recorder], None] = lambda _recorder: None) -> None:
+    def run(
+        self,
+        source: FrameSource,
+        *,
+        waiting: Waiting = nullcontext,
+        look: Callable[[Recorder], None] = lambda _recorder: None,
+    ) -> None:
         """Record until there is enough. `waiting` surrounds each wait for a frame: a signal may end it there.
 
         `look` is called some times a second. Raises StorageError when the recording ended because of the disk (after
         `finish`), Refused, NotAllowed.
         """
+        self._source = source
         while not self._is_enough():
             for at_ns in self._events.take():
                 self.counts.events += 1
                 self._writer.event(at_ns)
             if self._writer.has_room and not self._is_asked_for():
                 with waiting():
-                    frame = self._source.next(_LOOK_NS)
+                    frame = source.next(_LOOK_NS)
                 if frame is not None:
                     self._take(frame)
-                elif self._source.ended or self._is_late():
+                elif source.ended or self._is_late():
                     break
                 self._settle(0)
             else:

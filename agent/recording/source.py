@@ -97,8 +97,7 @@ class ClientFrames:
 
     def __init__(self, order: RecordOrder, socket: Path | None = None) -> None:
         """Raises InputError, AgentUnreachable, NotAllowed."""
-        every = order.rate is None
-        self._feed = connect(order.name, kind=str(order.target), every=every, depth=_DEPTH, socket=socket)
+        self._feed = connect(order.name, kind=str(order.target), every=True, depth=_DEPTH, socket=socket)
         self._came = False
 
     def next(self, timeout_ns: int) -> LentFrame | None:
