@@ -12,6 +12,7 @@ import pytest
 from installed import (
     CONFIGURATION,
     DOOR,
+    RECORDING,
     SERVICE,
     SOCKET,
     STATE,

@@ -82,7 +82,8 @@ class FrameLog:
                 self._files.unlink(part)
             raise storage_error(error, self.path) from error
         old, self._fd, self._size = self._fd, fd, size
-        self._files.close(old)
+        with contextlib.suppress(OSError):  # nothing of the old one is wanted any more
+            self._files.close(old)
         return dropped
 
     def _copied(self, part: str, names: frozenset[str]) -> tuple[int, int, int]:

@@ -1,7 +1,7 @@
 """Packets to a video file that can be read at any moment, also when its writer is killed or the disk is full.
 
-Matroska in clusters of a second, MP4 in fragments from key frame to key frame. What a full disk broke off is cut away
-up to the last whole cluster or fragment. Matroska as libavformat writes it has times in milliseconds, MP4 here in
+Each frame is a cluster (Matroska) or a fragment (MP4) of its own, which libav writes when the next one comes: that last
+frame is all that a killed writer loses. What a full disk broke off is cut away. Matroska as libavformat writes it has times in milliseconds, MP4 here in
 microseconds; to the nanosecond they are in `frames.jsonl`.
 """
 
@@ -32,9 +32,9 @@ class VideoKind(enum.StrEnum):
 _FORMATS: dict[VideoKind, tuple[str, dict[str, str]]] = {
     VideoKind.MP4: (
         "mp4",
-        {"movflags": "frag_keyframe+empty_moov+default_base_moof", "video_track_timescale": "1000000"},
+        {"movflags": "frag_every_frame+empty_moov+default_base_moof", "video_track_timescale": "1000000"},
     ),
-    VideoKind.MKV: ("matroska", {"cluster_time_limit": "1000"}),
+    VideoKind.MKV: ("matroska", {"cluster_time_limit": "0"}),
 }
 
 
@@ -42,7 +42,7 @@ class VideoFile:
     """One file with the packets of one encoding, from its first key frame on. Not to be shared between threads.
 
     The name is there from the beginning. `release()` finishes the file; it is idempotent. A file without a frame is
-    taken away again.
+    taken away again. `safe`: so many of its frames are in the file whatever happens to this process.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class VideoFile:
         """Raises StorageError when the name is taken or nothing can be written; nothing is left then."""
         self.path = path
         self.frames = 0
+        self.safe = 0
         self.began_ns: int | None = None
         self.last_ns: int | None = None
         self._durability = durability
@@ -69,6 +70,7 @@ class VideoFile:
             self._container.start_encoding()
             self._out.whole()
         except OSError as error:
+            self._container = None
             self._out.discard()
             raise storage_error(error, path) from error
 
@@ -90,14 +92,17 @@ class VideoFile:
         packet = coded.packet
         packet.stream = self._stream
         packet.pts = packet.dts = (coded.at_ns - self.began_ns) // NS_PER_US
+        before = self._out.size
         try:
             self._container.mux(packet)
             self._out.whole()
+            if self._out.size > before:
+                self.safe = self.frames
             if self._durability is Durability.SYNCED:
                 self._out.sync()
         except OSError as error:
             self._cut()
-            raise storage_error(self._out.error or error, self.path) from error
+            raise storage_error(error, self.path) from error
         self.last_ns = coded.at_ns
         self.frames += 1
         return self.frames - 1
@@ -114,26 +119,36 @@ class VideoFile:
             return
         try:
             container.close()
+            self._out.whole()
             self._out.close(self._durability)
+            self.safe = self.frames
         except OSError as error:
-            self._out.cut()
-            raise storage_error(self._out.error or error, self.path) from error
+            self._cut_back()
+            raise storage_error(error, self.path) from error
 
     def _cut(self) -> None:
         container, self._container = self._container, None
         self._out.mute()
         container.close()
+        self._cut_back()
+
+    def _cut_back(self) -> None:
         self._out.cut()
+        self.frames = self.safe
         if not self.frames:
             self._out.discard()
 
 
 class _Out:
-    """The file as libav writes it: through the seam, with the place up to which all is whole."""
+    """The file as libav writes it: through the seam, with the place up to which all is whole.
+
+    Libav never hears of an error: what it does then is its own. It is kept, nothing is written from there on, and `whole`
+    raises it.
+    """
 
     def __init__(self, path: Path, files: Files) -> None:
-        self.error: OSError | None = None
         self.size = 0
+        self._error: OSError | None = None
         self._path, self._files = path, files
         self._place = self._whole = 0
         self._muted = False
@@ -148,8 +163,7 @@ class _Out:
             try:
                 write_all(self._fd, (bytes(data),), self._files)
             except OSError as error:
-                self.error = self.error or error
-                raise
+                self._fail(error)
         self._place += len(data)
         self.size = max(self.size, self._place)
         return len(data)
@@ -159,7 +173,10 @@ class _Out:
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self.size}[whence]
         self._place = base + offset
         if not self._muted and self._fd is not None:
-            self._files.seek(self._fd, self._place)
+            try:
+                self._files.seek(self._fd, self._place)
+            except OSError as error:
+                self._fail(error)
         return self._place
 
     def tell(self) -> int:
@@ -167,14 +184,20 @@ class _Out:
         return self._place
 
     def whole(self) -> None:
-        """Everything up to here is."""
+        """Everything up to here is. Raises OSError when something could not be written since the last time."""
+        if self._error is not None:
+            raise self._error
         self._whole = self.size
 
     def mute(self) -> None:
         """From now on nothing is written."""
         self._muted = True
 
+    def _fail(self, error: OSError) -> None:
+        self._error, self._muted = self._error or error, True
+
     def sync(self) -> None:
+        """Wait for the disk. Raises OSError."""
         if self._fd is not None:
             self._files.fdatasync(self._fd)
 

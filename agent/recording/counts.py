@@ -13,11 +13,12 @@ _GIVEN_UP = ("encode_limit", "writer_gone")
 class Counts:
     """Frames, but for `size_bytes`, `files`, `removed` and `events`.
 
-    `stored`: in files and in the index. `held`: put into memory, for an event. `left_out`: on purpose, by the rate. `skipped`: we were not fast enough for them. `revoked`: their camera was stopped
+    `stored`: in files and in the index; `accepted`: those and what a video is about to have. `held`: put into memory, for an event. `left_out`: on purpose, by the rate. `skipped`: we were not fast enough for them. `revoked`: their camera was stopped
     before they were copied. `given_up`: took longer than the limit. `not_stored`: no room. `failed`: otherwise, by code.
     """
 
     stored: int = 0
+    accepted: int = 0
     held: int = 0
     left_out: int = 0
     skipped: int = 0
@@ -39,12 +40,27 @@ class Counts:
         self.stored += done.written
         if done.kept:
             self.held += 1
+        elif done.stored:
+            self.accepted += 1
         elif done.code in _GIVEN_UP:
-            self.given_up += 1
+            self.given_up += 1 + self._unmade()
         elif done.code == "storage":
-            self.not_stored += 1
+            self.not_stored += 1 + self._unmade()
         elif done.code:
             self.failed[done.code] = self.failed.get(done.code, 0) + 1
+
+    def finish(self, done: Done) -> None:
+        """The answer that is of no frame."""
+        self.stored += done.written
+        self.files = done.files or self.files
+        if done.code:
+            self.not_stored += self._unmade()
+
+    def _unmade(self) -> int:
+        """Frames that were accepted, and that a video does not have after all."""
+        missing = max(self.accepted - self.stored, 0)
+        self.accepted -= missing
+        return missing
 
     @property
     def all_failed(self) -> int:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from agent.clock import ReadClock
-from agent.pipeline.encode import Encoder
+from agent.errors import StorageError
+from agent.pipeline.encode import Encoder, PictureKind
 from agent.pipeline.exif import exif_of
 from agent.pipeline.files import write_file
 from agent.pipeline.mjpeg import Pieces
@@ -15,6 +16,9 @@ from agent.pipeline.video import Coded, VideoEncoding
 from agent.recording.folder import RecordFolder
 from agent.recording.order import RecordFormat, RecordOrder
 from agent.v4l2.frame import Frame
+
+_NUMBERS_TRIED = 8
+"""Somebody else may write into the folder, too."""
 
 
 @dataclass(slots=True)
@@ -93,14 +97,27 @@ class PictureStore:
         """Nothing is left when it fails, but where only the line could not be written."""
         if self._kind is None:
             raise ValueError("no kind of picture")
-        record = encoded.record
-        name, path = self._folder.new_path(record, self._kind.suffix(record.pixel_format))
-        write_file(path, encoded.pieces, self._order.durability, self._folder.files)
-        self._folder.named(record.camera)
-        self._folder.keeper.add(name, encoded.size_bytes, record.realtime_ns)
-        record = replace(record, file=name)
+        record = replace(encoded.record, file=self._write(encoded, self._kind))
+        self._folder.keeper.add(record.file, encoded.size_bytes, record.realtime_ns)
         self._folder.append(record)
         return record
+
+    def _write(self, encoded: Encoded, kind: PictureKind) -> str:
+        """Under the next number whose name is not taken; the file's name."""
+        record = encoded.record
+        for _ in range(_NUMBERS_TRIED):
+            name, path = self._folder.new_path(record, kind.suffix(record.pixel_format))
+            try:
+                write_file(path, encoded.pieces, self._order.durability, self._folder.files)
+            except StorageError as error:
+                if error.details.get("errno_name") != "EEXIST":
+                    raise
+                taken = error
+            else:
+                self._folder.named(record.camera)
+                return name
+            self._folder.named(record.camera)
+        raise taken
 
     def finish(self, camera: str) -> None:
         """Each picture is finished by itself."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from agent.clock import ReadClock
 from agent.errors import StorageError
@@ -22,13 +23,17 @@ _CRF_OF_QUALITY = ((95, 16), (85, 20), (70, 24), (50, 28), (0, 34))
 
 @dataclass(slots=True)
 class _Film:
-    """Of one camera. `name`: of the file below the folder. `needs_key`: the next frame begins something."""
+    """Of one camera. `name`: of the file below the folder. `needs_key`: the next frame begins something.
+
+    `waiting`: lines of frames that libav holds still.
+    """
 
     encoding: VideoEncoding
     file: VideoFile | None = None
     writes: VideoEncoding | None = None
     name: str = ""
     counted: int = 0
+    waiting: deque[FrameRecord] = field(default_factory=deque)
     needs_key: bool = True
 
 
@@ -60,9 +65,9 @@ class VideoStore:
         film, record = self._films[encoded.camera], encoded.record
         if encoded.coded is None or encoded.encoding is None:
             raise ValueError("this frame was not coded for a video")
-        if encoded.is_key and (film.writes is not encoded.encoding or self._is_due(film, record.timestamp_ns)):
-            self.finish(encoded.camera)
         try:
+            if encoded.is_key and (film.writes is not encoded.encoding or self._is_due(film, record.timestamp_ns)):
+                self.finish(encoded.camera)
             file = film.file or self._begin(film, encoded.encoding, record)
             number = file.write(encoded.coded)
         except StorageError:
@@ -71,7 +76,8 @@ class VideoStore:
             raise
         self._count(film, record.realtime_ns)
         record = replace(record, file=film.name, video_frame=number)
-        self._folder.append(record)
+        film.waiting.append(record)
+        self._append(film, file)
         return record
 
     def finish(self, camera: str) -> None:
@@ -125,6 +131,12 @@ class VideoStore:
             self._folder.keeper.add(film.name, film.file.size_bytes - film.counted, at_ns)
             film.counted = film.file.size_bytes
 
+    def _append(self, film: _Film, file: VideoFile) -> None:
+        """Lines of what is in the file by now."""
+        while film.waiting and (film.waiting[0].video_frame or 0) < file.safe:
+            self._folder.append(film.waiting[0])
+            film.waiting.popleft()
+
     def _close(self, film: _Film) -> None:
         file, film.file, film.writes = film.file, None, None
         if file is None:
@@ -135,3 +147,9 @@ class VideoStore:
             self._folder.keeper.finish(film.name)
             if file.frames:
                 self._folder.keeper.add(film.name, file.size_bytes - film.counted, 0)
+            else:
+                self._folder.keeper.remove(film.name)
+            try:
+                self._append(film, file)
+            finally:
+                film.waiting.clear()

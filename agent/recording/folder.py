@@ -26,8 +26,8 @@ Surround = Callable[[], contextlib.AbstractContextManager[None]]
 class RecordFolder:
     """Owns the index while it is open: one recording a folder. A context manager; `release()` is idempotent.
 
-    The index names no file that is not there; where a power cut broke that, opening mends it. `removed` counts files
-    that went to make room.
+    The index names no file that is not there; where a power cut or a full disk broke that, it is mended as soon as can be. `removed` counts files
+    that went to make room, `lines` those that were written to the index.
     """
 
     def __init__(
@@ -38,9 +38,11 @@ class RecordFolder:
         self.root = prepare_folder(order.folder, files)
         self.keeper = Keeper(order.limit_bytes, order.keep_ns)
         self.removed = 0
+        self.lines = 0
         self.files = files
         self._surround = surround
         self._numbers: dict[str, int] = {}
+        self._still_named: set[str] = set()
         self._log = FrameLog(self.root, durability=order.durability, files=files)
         try:
             if order.limit_bytes is not None or order.keep_ns is not None:
@@ -56,8 +58,14 @@ class RecordFolder:
         self.release()
 
     def release(self) -> None:
-        """Close the index."""
-        self._log.release()
+        """Close the index. Raises StorageError."""
+        try:
+            self._mend()
+        finally:
+            try:
+                self._log.release()
+            except OSError as error:
+                raise storage_error(error, self._log.path) from error
 
     def new_path(self, record: FrameRecord, suffix: str) -> tuple[str, Path]:
         """A name for a new file that begins with this frame, below the folder, and its path; folders are made.
@@ -90,7 +98,9 @@ class RecordFolder:
 
     def append(self, record: FrameRecord) -> None:
         """A line of the index. Raises StorageError."""
+        self._mend()
         self._log.append(record)
+        self.lines += 1
 
     def make_room(self, now_ns: int, coming_bytes: int) -> None:
         """Take away what is too old or too much. `now_ns`: CLOCK_REALTIME.
@@ -116,16 +126,22 @@ class RecordFolder:
         return bool(victims)
 
     def _remove(self, names: Sequence[str]) -> None:
-        """The lines go first; where there is no room for the new index, files go first, until there is."""
+        """The lines go first; where there is no room for the new index, files do, and their lines when there is."""
         try:
             self._log.drop(names)
         except StorageError as error:
             if not is_full(error):
                 raise
-            self._unlink(names)
-            self._log.drop(names)
-            return
+            self._still_named |= set(names)
         self._unlink(names)
+        self._mend()
+
+    def _mend(self) -> None:
+        """Take lines out whose files are gone; when that cannot be, the next time."""
+        if self._still_named:
+            with contextlib.suppress(StorageError):
+                self._log.drop(self._still_named)
+                self._still_named.clear()
 
     def _unlink(self, names: Sequence[str]) -> None:
         for name in names:

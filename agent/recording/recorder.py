@@ -113,8 +113,12 @@ class Recorder:
 
     def finish(self) -> None:
         """What was handed over is written, and all files are finished. Raises WriterFault, or the writer's error."""
-        for done in self._writer.finish():
+        *answers, last = self._writer.finish()
+        for done in answers:
             self._add(done)
+        self.counts.finish(last)
+        if last.code:
+            self._stopped = self._stopped or last
 
     def release(self) -> None:
         """End the writing process."""
@@ -160,13 +164,14 @@ class Recorder:
         )
 
     def _is_enough(self) -> bool:
-        count = self.order.count
-        return self._ended or self._stopped is not None or (count is not None and self.counts.stored >= count)
+        count, counts = self.order.count, self.counts
+        enough = count is not None and (counts.accepted if self.order.on is None else counts.stored) >= count
+        return self._ended or self._stopped is not None or enough
 
     def _is_asked_for(self) -> bool:
         """Whether what is handed over makes it enough, if all goes well."""
         count = self.order.count
-        return self.order.on is None and count is not None and self.counts.stored + self._writer.pending >= count
+        return self.order.on is None and count is not None and self.counts.accepted + self._writer.pending >= count
 
     def _settle(self, wait_ns: int) -> None:
         for done in self._writer.answers(wait_ns):

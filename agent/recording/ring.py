@@ -48,13 +48,15 @@ class EventGate(Generic[H]):
         self._held: dict[str, deque[H]] = {}
         self._from_ns: int | None = None
         self._until_ns = 0
+        self._whole: set[str] = set()
+        """Cameras whose last frame was written or is kept: what follows it can be read."""
 
     def __len__(self) -> int:
         return sum(len(held) for held in self._held.values())
 
     def wants_key(self, camera: str, at_ns: int) -> bool:
         """Whether a frame of that stamp is of use only as a key frame: nothing is kept that it could follow."""
-        return not self.passes(at_ns) and not self._held.get(camera)
+        return camera not in self._whole or not (self.passes(at_ns) or self._held.get(camera))
 
     def passes(self, at_ns: int) -> bool:
         """Whether a frame of that stamp is written at once."""
@@ -62,18 +64,23 @@ class EventGate(Generic[H]):
 
     def put(self, item: H) -> bool:
         """Keep it; or not, and it is to be written now: True."""
-        if self.passes(item.at_ns):
-            return True
+        passes = self.passes(item.at_ns)
         held = self._held.setdefault(item.camera, deque())
-        if not held and not item.is_key:
+        follows = item.camera in self._whole and (passes or held)
+        if not follows and not item.is_key:
             self.dropped += 1
             return False
+        self._whole.add(item.camera)
+        if passes:
+            return True
         held.append(item)
         self.bytes += item.size_bytes
         self._let_go(held, item.at_ns - self.before_ns)
         while self.bytes > self.limit_bytes:
-            oldest = min((each for each in self._held.values() if each), key=lambda each: each[0].at_ns)
-            self.dropped += self._pop_group(oldest)
+            camera = min((name for name, each in self._held.items() if each), key=lambda name: self._held[name][0].at_ns)
+            self.dropped += self._pop_group(self._held[camera])
+            if not self._held[camera]:
+                self._whole.discard(camera)
         return False
 
     def event(self, at_ns: int) -> list[H]:
@@ -86,22 +93,20 @@ class EventGate(Generic[H]):
             self._from_ns = min(self._from_ns, begin_ns)
         self._until_ns = max(self._until_ns, at_ns + self.after_ns)
         found: list[H] = []
-        for held in self._held.values():
+        for camera, held in self._held.items():
             self._let_go(held, begin_ns)
             if held and held[-1].at_ns < begin_ns:
-                self._clear(held)
+                self._clear(camera)
             while held and held[0].at_ns <= self._until_ns:
                 found.append(held.popleft())
                 self.bytes -= found[-1].size_bytes
             if held and not held[0].is_key:
-                self._clear(held)
+                self._clear(camera)
         return sorted(found, key=lambda item: item.at_ns)
 
     def clear(self, camera: str) -> None:
         """Nothing that was kept of a camera is of use any more."""
-        held = self._held.get(camera)
-        if held:
-            self.dropped += self._clear(held)
+        self.dropped += self._clear(camera)
 
     def _let_go(self, held: deque[H], begin_ns: int) -> None:
         """Drop leading groups that ended before an instant, but never the last one."""
@@ -119,8 +124,11 @@ class EventGate(Generic[H]):
             count += 1
         return count
 
-    def _clear(self, held: deque[H]) -> int:
+    def _clear(self, camera: str) -> int:
+        held = self._held.get(camera, deque())
         count = len(held)
         while held:
             self.bytes -= held.popleft().size_bytes
+        if count:
+            self._whole.discard(camera)
         return count

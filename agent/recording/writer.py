@@ -52,18 +52,15 @@ class Writer:
         except AgentError as error:
             send(self._channel, "failed", **_told(error))
             return
-        ended: dict[str, Any] = {}
         try:
-            send(self._channel, "ready")
-            self._serve(writing)
+            with writing:
+                send(self._channel, "ready")
+                self._serve(writing)
+                ended = writing.finish()
         finally:
-            try:
-                writing.release()
-            except AgentError as error:
-                ended = _told(error)
             if self._memory is not None:
                 self._memory.release()
-        send(self._channel, "ended", **ended)
+        send(self._channel, "ended", **asdict(ended))
 
     def _serve(self, writing: Writing) -> None:
         poll = select.poll()

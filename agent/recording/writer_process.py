@@ -28,7 +28,7 @@ _DONE_FIELDS = frozenset(field.name for field in fields(Done))
 
 
 class Failed(AgentError):
-    """The writing process could not begin, or not finish as it should: its own error."""
+    """The writing process could not begin: its own error."""
 
     def __init__(self, told: dict[str, Any]) -> None:
         super().__init__(told["told"], hint=told["hint"])
@@ -138,9 +138,9 @@ class WriterProcess:
         return found
 
     def finish(self) -> list[Done]:
-        """Let it work on what is pending, finish its files and end. Raises Failed when it could not.
+        """Let it work on what is pending, finish its files and end. The last answer is of no frame: what was finished.
 
-        A frame over its limit is given up as before.
+        A frame over its limit is given up as before. Raises WriterFault.
         """
         found: list[Done] = []
         while self._handed:
@@ -155,9 +155,7 @@ class WriterProcess:
                     hint="what is in the folder can be read; see the journal for the cause",
                 )
             if message["kind"] == "ended":
-                if "code" in message:
-                    raise Failed(message)
-                return found
+                return [*found, _done(message)]
             if message["kind"] == "wrote":
                 found.append(_done(message))
         raise WriterFault(

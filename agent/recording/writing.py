@@ -30,7 +30,6 @@ _ROOM = 4
 
 @dataclass(slots=True)
 class _Tally:
-    written: int = 0
     size_bytes: int = 0
     file: str = ""
 
@@ -98,8 +97,17 @@ class Writing:
         """Take away what has become too old; from time to time. Raises StorageError."""
         self.folder.make_room(self._realtime_ns(), 0)
 
+    def finish(self) -> Done:
+        """Finish all files. The answer has the lines that waited for that, and the error of a file that could not."""
+        tally, before = _Tally(), self._counts()
+        try:
+            self._store.release()
+        except AgentError as error:
+            return self._done(tally, before, error)
+        return self._done(tally, before)
+
     def release(self) -> None:
-        """Finish all files, close the index. Raises StorageError when a file could not be finished as it should."""
+        """Finish all files, close the index; idempotent. Raises StorageError when a file could not be finished."""
         with contextlib.ExitStack() as steps:
             steps.callback(self.folder.release)
             steps.callback(self._store.release)
@@ -124,7 +132,6 @@ class Writing:
                 if not self.folder.drop_oldest(_ROOM * encoded.size_bytes) or encoded.coded is not None:
                     raise  # a packet is used up: the next frame begins another file
                 continue
-            tally.written += 1
             tally.size_bytes += encoded.size_bytes
             tally.file = record.file
             return
@@ -137,19 +144,19 @@ class Writing:
             free_bytes=None,
         )
 
-    def _counts(self) -> tuple[int, int]:
-        return self.folder.removed, 0 if self._gate is None else self._gate.dropped
+    def _counts(self) -> tuple[int, int, int]:
+        return self.folder.lines, self.folder.removed, 0 if self._gate is None else self._gate.dropped
 
     def _done(
-        self, tally: _Tally, before: tuple[int, int], error: AgentError | None = None, *, kept: bool = False
+        self, tally: _Tally, before: tuple[int, int, int], error: AgentError | None = None, *, kept: bool = False
     ) -> Done:
-        removed, dropped = (now - then for now, then in zip(self._counts(), before, strict=True))
+        written, removed, dropped = (now - then for now, then in zip(self._counts(), before, strict=True))
         return Done(
             stored=error is None and not kept,
             kept=kept,
             file=tally.file,
             size_bytes=tally.size_bytes,
-            written=tally.written,
+            written=written,
             dropped=dropped,
             removed=removed,
             files=len(self.folder.keeper),
