@@ -17,7 +17,9 @@ FACTS = NameFacts(
 )
 TEXTS = st.text(max_size=40)
 PIECES = st.lists(
-    st.sampled_from([*(f"{{{name}}}" for name in FIELDS), "{number:06d}", "{{", "}}", "/", "..", ".", "a", "-", "\\", " "]),
+    st.sampled_from(
+        [*(f"{{{name}}}" for name in FIELDS), "{number:06d}", "{{", "}}", "/", "..", ".", "a", "-", "\\", " "]
+    ),
     min_size=1,
     max_size=8,
 ).map("".join)

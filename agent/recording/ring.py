@@ -36,11 +36,13 @@ H = TypeVar("H", bound=Held)
 class EventGate(Generic[H]):
     """Frames go in, and come out when they are to be written: from `before_ns` before an event to `after_ns` after it.
 
-    Of each camera at most what was within `before_ns` is kept, from a key frame on; of all together `limit_bytes`: the
+    Of each camera at most what was within `before_ns` and `late_ns` is kept, from a key frame on; of all together `limit_bytes`: the
     oldest go first, are counted in `dropped`, and no frame that needs them stays. Instants are CLOCK_MONOTONIC.
     """
 
-    def __init__(self, before_ns: int, after_ns: int, limit_bytes: int) -> None:
+    def __init__(self, before_ns: int, after_ns: int, limit_bytes: int, late_ns: int = 0) -> None:
+        """`late_ns`: so much later than it happens an event may be told: as much more is kept."""
+        self._late_ns = late_ns
         self.before_ns, self.after_ns, self.limit_bytes = before_ns, after_ns, limit_bytes
         self.dropped = 0
         self.events = 0
@@ -75,9 +77,11 @@ class EventGate(Generic[H]):
             return True
         held.append(item)
         self.bytes += item.size_bytes
-        self._let_go(held, item.at_ns - self.before_ns)
+        self._let_go(held, item.at_ns - self.before_ns - self._late_ns)
         while self.bytes > self.limit_bytes:
-            camera = min((name for name, each in self._held.items() if each), key=lambda name: self._held[name][0].at_ns)
+            camera = min(
+                (name for name, each in self._held.items() if each), key=lambda name: self._held[name][0].at_ns
+            )
             self.dropped += self._pop_group(self._held[camera])
             if not self._held[camera]:
                 self._whole.discard(camera)

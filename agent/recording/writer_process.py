@@ -22,7 +22,7 @@ _START_NS = 20 * NS_PER_S
 _FINISH_NS = 20 * NS_PER_S
 _KEEPING_NS = 60 * NS_PER_S
 """For work on the folder: an index of millions of lines is written anew."""
-_MOST_IN_A_ROW = 10
+_MOST_IN_A_ROW = 5
 """As often the process is replaced without one frame that was finished."""
 _DONE_FIELDS = frozenset(field.name for field in fields(Done))
 

@@ -20,10 +20,13 @@ from agent.recording.messages import Done, facts_from, shortened
 from agent.recording.order import OnFull, RecordOrder
 from agent.recording.ring import EventGate
 from agent.recording.source import format_from, frame_from
+from agent.units import NS_PER_S
 from agent.v4l2.frame import Frame
 
 _TRIES = 16
 """How often old files make room for one frame."""
+_LATE_NS = NS_PER_S // 2
+"""From an event to when it is told here."""
 _ROOM = 4
 """Times what a frame takes is freed at once."""
 
@@ -49,7 +52,9 @@ class Writing:
         """`surround`: entered around work on the folder. Raises StorageError, InputError, VideoUnavailable."""
         self._order = order
         self._realtime_ns = read_realtime_ns
-        self._gate = None if order.on is None else EventGate[Encoded](order.before_ns, order.after_ns, order.ring_bytes)
+        self._gate: EventGate[Encoded] | None = None
+        if order.on is not None:
+            self._gate = EventGate(order.before_ns, order.after_ns, order.ring_bytes, _LATE_NS)
         self._passing: set[str] = set()
         self.folder = RecordFolder(order, files=files, surround=surround)
         try:

@@ -44,7 +44,9 @@ class KeptFolder(RuleBasedStateMachine):
     def grow_old(self, step):
         self.now += step
         self.clean(0)
-        assert all(at >= self.now - KEEP or name in self.writing or self.hidden(name) for name, (_, at) in self.files.items())
+        assert all(
+            at >= self.now - KEEP or name in self.writing or self.hidden(name) for name, (_, at) in self.files.items()
+        )
 
     @rule(size=st.integers(1, 2000))
     def disk_is_full(self, size):
@@ -73,7 +75,9 @@ class KeptFolder(RuleBasedStateMachine):
     def hidden(self, name):
         """Behind a younger file that began before: order is that of beginnings."""
         names = list(self.files)
-        return any(self.files[other][1] >= self.now - KEEP for other in names[: names.index(name)] if other not in self.writing)
+        return any(
+            self.files[other][1] >= self.now - KEEP for other in names[: names.index(name)] if other not in self.writing
+        )
 
     @invariant()
     def knows_what_is_there(self):

@@ -116,9 +116,7 @@ def test_no_room_at_any_call_leaves_nothing_half_written(tmp_path_factory, forma
     folder = tmp_path_factory.mktemp("full")
     failing = FailingAfter(call, after)
     segments = {} if format_ == "jpg" else {"segment_ns": 4 * STEP_NS}
-    told_order = order(
-        folder, format_, on_full=on_full, limit_bytes=40_000, durability=Durability.SYNCED, **segments
-    )
+    told_order = order(folder, format_, on_full=on_full, limit_bytes=40_000, durability=Durability.SYNCED, **segments)
     done = []
     try:
         with Writing(told_order, files=failing) as writing:
