@@ -1,4 +1,4 @@
-"""Names of files from templates: `{date}/{camera}-{number:06d}`. Whatever is filled in, the file stays in its folder."""
+"""Names of files from templates: `{date}/{camera}-{number:06d}`. Whatever is filled in, they stay in their folder."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class NameTemplate:
     """A template that was checked. Immutable; two of the same text are alike.
 
     `{date}` is `2026-11-25` and `{time}` is `16-27-03.512`, both in `zone` (None: the system's). A `/` makes folders;
-    braces are doubled. Raises InputError for an unknown field, for one that leads out of the folder, and when nothing in it
-    tells one frame from the next.
+    braces are doubled. Raises InputError for an unknown field, for one that leads out of the folder, and when nothing
+    in it tells one frame from the next.
     """
 
     def __init__(self, text: str = USUAL, *, zone: tzinfo | None = None) -> None:

@@ -158,8 +158,8 @@ def record(
 ) -> None:
     """Record frames of the running agent's CAMERA, of a group, or those that a plan takes.
 
-    A recording is a process of its own and a client of the agent: its cameras go on as they are, whatever becomes of the
-    disk. Pictures are there whole or not at all; a video can be read at any moment, also when this is killed.
+    A recording is a process of its own and a client of the agent: its cameras go on as they are, whatever becomes of
+    the disk. Pictures are there whole or not at all; a video can be read at any moment, also when this is killed.
     """
     from agent.cli.recording import record_order
 

@@ -36,24 +36,25 @@ def record_order(order: RecordOrder, socket_path: Path | None, *, as_json: bool)
         load_av()
     if order.parquet:
         load_pyarrow()
-    with Interruption() as interruption, _Progress(order, quiet=as_json) as progress:
-        with (
-            event_source(order, socket_path) as events,
-            Recorder(order, events=events, tell=progress.tell) as recorder,
-            ClientFrames(order, None if socket_path is None else socket_path.parent / SOCKET_NAME) as frames,
-        ):
-            try:
-                recorder.run(frames, waiting=interruption.waiting, look=progress.look)
-            except Interrupted as stop:
-                recorder.finish()
-                stop.told = told(recorder.counts, order)
-                progress.release()
-                _end(recorder, as_json=as_json)
-                raise
-            except AgentError:
-                progress.release()
-                _end(recorder, as_json=as_json)
-                raise
+    with (
+        Interruption() as interruption,
+        _Progress(order, quiet=as_json) as progress,
+        event_source(order, socket_path) as events,
+        Recorder(order, events=events, tell=progress.tell) as recorder,
+        ClientFrames(order, None if socket_path is None else socket_path.parent / SOCKET_NAME) as frames,
+    ):
+        try:
+            recorder.run(frames, waiting=interruption.waiting, look=progress.look)
+        except Interrupted as stop:
+            recorder.finish()
+            stop.told = told(recorder.counts, order)
+            progress.release()
+            _end(recorder, as_json=as_json)
+            raise
+        except AgentError:
+            progress.release()
+            _end(recorder, as_json=as_json)
+            raise
     _end(recorder, as_json=as_json)
 
 

@@ -60,18 +60,18 @@ def timeline(
     """Draw what happened to each frame of a recording: DIR with its frames.jsonl, or that file."""
     from agent.cli.canvas import PngCanvas, SvgCanvas
     from agent.cli.show import print_json
-    from agent.cli.timeline_drawing import WIDTH, canvas_paper, draw, height
+    from agent.cli.timeline_drawing import PAPER, WIDTH, draw, height
     from agent.cli.timeline_reading import read_lanes
     from agent.errors import InputError
 
-    kinds = {".png": PngCanvas, ".svg": SvgCanvas}
+    kinds: dict[str, type[PngCanvas | SvgCanvas]] = {".png": PngCanvas, ".svg": SvgCanvas}
     kind = kinds.get(output.suffix.lower())
     if kind is None:
         raise InputError(f"{output.name} does not say what the picture should be", hint="end it in .png or .svg")
     lanes = read_lanes(place, ticks, ledger)
     span = _span(lanes, from_ns, to_ns)
     told = _told(lanes, span)
-    canvas = kind(WIDTH, height(lanes), canvas_paper())
+    canvas = kind(WIDTH, height(lanes), PAPER)
     draw(canvas, lanes, span, f"{_name(place)}", told)
     _write(output, canvas.content())
     if as_json:

@@ -13,7 +13,7 @@ from agent.units import NS_PER_MS
 WIDTH = 1240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 150, 30, 92, 84
 _LANE, _GAP = 132, 20
-_PAPER, _LANE_PAPER, _INK, _QUIET, _GRID, _ALARM = "#f6f6f4", "#ffffff", "#24292f", "#57606a", "#dfe1e4", "#c62828"
+PAPER, _LANE_PAPER, _INK, _QUIET, _GRID, _ALARM = "#f6f6f4", "#ffffff", "#24292f", "#57606a", "#dfe1e4", "#c62828"
 _TICK, _PULSE, _EXPOSURE, _TRANSFER, _STAMP, _ENCODE = "#7b52ab", "#b8860b", "#f0a63a", "#bcd6ef", "#0b6bcb", "#2e8b57"
 _LEAST = 1.2
 """Pixels: nothing that happened is drawn thinner."""
@@ -75,6 +75,16 @@ def _lane(canvas: Canvas, lane: Lane, span: Span, top: float) -> None:
     rows = (("trigger", 30), ("exposure", 56), ("frame", 80), ("encode", 108))
     for words, offset in rows:
         canvas.text((_LEFT - 14, top + offset + 10), words, _QUIET, 11, "end")
+    _triggers(canvas, lane, span, top)
+    for before, shot in zip((None, *shots), shots, strict=False):
+        _shot(canvas, shot, span, top)
+        if shot.lost or shot.skipped:
+            _lost(canvas, shot, before, span, top)
+    _numbers(canvas, shots, span, top)
+
+
+def _triggers(canvas: Canvas, lane: Lane, span: Span, top: float) -> None:
+    """Ticks and pulses."""
     for tick in lane.ticks:
         if span.has(tick.due_ns, tick.due_ns):
             _mark(canvas, span.x(tick.due_ns), top + 24, _TICK if tick.well else _ALARM)
@@ -82,12 +92,10 @@ def _lane(canvas: Canvas, lane: Lane, span: Span, top: float) -> None:
         if span.has(at_ns, at_ns):
             colour = _PULSE if answered else _ALARM
             canvas.path([(span.x(at_ns), top + 28), (span.x(at_ns), top + 46)], colour, 2)
-    before: Shot | None = None
-    for shot in shots:
-        _shot(canvas, shot, span, top)
-        if shot.lost or shot.skipped:
-            _lost(canvas, shot, before, span, top)
-        before = shot
+
+
+def _numbers(canvas: Canvas, shots: Sequence[Shot], span: Span, top: float) -> None:
+    """The frames' own numbers, where they fit."""
     if len(shots) <= _NAMED_SHOTS:
         for shot in shots:
             x = span.x(shot.stamp_ns)
@@ -160,7 +168,7 @@ def _mark(canvas: Canvas, x: float, y: float, colour: str) -> None:
 
 
 def _pulses(lane: Lane) -> Sequence[tuple[int, bool]]:
-    """Of the ledger; without one, where a frame says that it answers a pulse, the start of its exposure stands for it."""
+    """Of the ledger; without one the start of the exposure of a frame that answers a pulse stands for it."""
     if lane.pulses:
         return lane.pulses
     return [(shot.began_ns, True) for shot in lane.shots if shot.pulse is not None and shot.began_ns is not None]
@@ -178,8 +186,3 @@ def _ms(value: float) -> str:
 
 def _cut(words: str, longest: int) -> str:
     return words if len(words) <= longest else f"{words[: longest - 1]}…"
-
-
-def canvas_paper() -> str:
-    """The colour of the picture's ground."""
-    return _PAPER

@@ -1,4 +1,4 @@
-"""What a timeline is drawn of: the index of a recording, and the files of ticks and pulses beside it, where there are."""
+"""What a timeline is drawn of: the index of a recording, and files of ticks and pulses, where there are."""
 
 from __future__ import annotations
 
@@ -78,14 +78,14 @@ def read_lanes(place: Path, ticks: Path | None = None, ledger: Path | None = Non
     if not lanes:
         raise InputError(f"{place} has no frames", hint="name the folder of a recording, or its frames.jsonl")
     for _, told in _lines(ticks) if ticks is not None else ():
-        lane = lanes.get(str(told.get("camera")))
-        if lane is not None:
+        of = lanes.get(str(told.get("camera")))
+        if of is not None:
             well = told.get("outcome") == "delivered"
-            lane.ticks.append(Tick(str(told.get("plan", "")), int(told["due_ns"]), told.get("fired_ns"), well))
+            of.ticks.append(Tick(str(told.get("plan", "")), int(told["due_ns"]), told.get("fired_ns"), well))
     for _, told in _lines(ledger) if ledger is not None else ():
-        lane = lanes.get(str(told.get("camera")))
-        if lane is not None and told.get("pulse_ns") is not None and not told.get("explained"):
-            lane.pulses.append((int(told["pulse_ns"]), told.get("frame") is not None))
+        of = lanes.get(str(told.get("camera")))
+        if of is not None and told.get("pulse_ns") is not None and not told.get("explained"):
+            of.pulses.append((int(told["pulse_ns"]), told.get("frame") is not None))
     return [lanes[name] for name in sorted(lanes)]
 
 

@@ -34,7 +34,8 @@ class ServiceFile:
 
     `groups`: by name; a group's cameras stand in the order of their names, `run_id` and `sink` are for whoever runs
     it, and all are told all `limits`. `plans`: by name. `matches`: what each camera is looked for by, also those with
-    a path, which is empty in `groups` for all others. `limits`: by bucket. `metrics` None: none are given out. `recordings`: by name.
+    a path, which is empty in `groups` for all others. `limits`: by bucket. `metrics` None: none are given out.
+    `recordings`: by name.
     `texts`: of the files, in the order they were read. `document`: all of them as one, as it is written there.
     """
 

@@ -34,11 +34,11 @@ _MODEL = b"V4L2 camera\0"
 
 
 class _Entry(NamedTuple):
-    """One tag of a directory: `count` values of a type, packed."""
+    """One tag of a directory: `values`: how many of that type, packed in `content`."""
 
     tag: int
     kind: int
-    count: int
+    values: int
     content: bytes
 
 
@@ -108,7 +108,7 @@ def _directory(block: bytes, ours: list[_Entry], order: str) -> bytes:
     strip = -(-end // 16) * 16
     offsets[_STRIP_OFFSETS] = struct.pack(f"{order}I", strip)
     for entry in ours:
-        raws[entry.tag] = struct.pack(f"{order}HHI", entry.tag, entry.kind, entry.count) + offsets[entry.tag]
+        raws[entry.tag] = struct.pack(f"{order}HHI", entry.tag, entry.kind, entry.values) + offsets[entry.tag]
     head = struct.pack(f"{order}2sHI", block[:2], 42, place)
     table = struct.pack(f"{order}H", len(raws)) + b"".join(raws[tag] for tag in sorted(raws)) + bytes(4)
     return b"".join((head, block[8:].ljust(start - 8, b"\0"), values, table)).ljust(strip, b"\0")

@@ -23,7 +23,7 @@ class PictureKind(enum.StrEnum):
     RAW = "raw"
 
     def suffix(self, pixel_format: str) -> str:
-        """The end of a file name, without its dot: `jpg`, `png`, `tif`, `dng`, or for RAW the format, such as `yuyv`."""
+        """The end of a file name, without its dot: `jpg`, `png`, `tif`, `dng`; for RAW the format, such as `yuyv`."""
         if self is PictureKind.RAW:
             return "".join(letter for letter in pixel_format.lower() if letter.isalnum()) or "raw"
         return {PictureKind.JPEG: "jpg", PictureKind.PNG: "png", PictureKind.TIFF: "tif", PictureKind.DNG: "dng"}[self]

@@ -1,4 +1,4 @@
-"""How files are named: by templates, and folders below a folder. Apart from what writes files, with all its libraries."""
+"""How files are named, and folders below a folder. Apart from what writes files, with all its libraries."""
 
 from __future__ import annotations
 

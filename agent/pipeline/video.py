@@ -1,4 +1,4 @@
-"""Frames to packets of video: H.264, lossless FFV1, or a camera's own JPEGs as they are. Through PyAV, an optional extra.
+"""Frames to packets of video: H.264, lossless FFV1, or a camera's own JPEGs. Through PyAV, an optional extra.
 
 One frame in, one packet out: no B-frames, no look-ahead, so that what was handed over is in the file. Presentation
 times are the frames' own monotonic stamps in whole microseconds; there is no frame rate. Why so:
@@ -21,7 +21,7 @@ from agent.pipeline.layouts import Grey, Jpeg, Mosaic, PackedYuv, PlanarYuv, Sem
 from agent.pipeline.mjpeg import complete_jpeg
 from agent.pipeline.pixels import samples, yuv
 from agent.units import NS_PER_S, NS_PER_US
-from agent.v4l2.formats import Format
+from agent.v4l2.format import Format
 from agent.v4l2.frame import Frame
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class VideoCodec(enum.StrEnum):
 class Coded:
     """One frame as a packet. `at_ns`: its stamp. `is_key`: a reader may begin here."""
 
-    packet: Packet
+    packet: Packet[Any]
     at_ns: int
     is_key: bool
     size_bytes: int

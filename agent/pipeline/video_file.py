@@ -1,8 +1,8 @@
 """Packets to a video file that can be read at any moment, also when its writer is killed or the disk is full.
 
 Each frame is a cluster (Matroska) or a fragment (MP4) of its own, which libav writes when the next one comes: that last
-frame is all that a killed writer loses. What a full disk broke off is cut away. Matroska as libavformat writes it has times in milliseconds, MP4 here in
-microseconds; to the nanosecond they are in `frames.jsonl`.
+frame is all that a killed writer loses. What a full disk broke off is cut away. Matroska as libavformat writes it has
+times in milliseconds, MP4 here in microseconds; to the nanosecond they are in `frames.jsonl`.
 """
 
 from __future__ import annotations
@@ -142,8 +142,8 @@ class VideoFile:
 class _Out:
     """The file as libav writes it: through the seam, with the place up to which all is whole.
 
-    Libav never hears of an error: what it does then is its own. It is kept, nothing is written from there on, and `whole`
-    raises it.
+    Libav never hears of an error: what it does then is its own. It is kept, nothing is written from there on, and
+    `whole` raises it.
     """
 
     def __init__(self, path: Path, files: Files) -> None:

@@ -1,4 +1,4 @@
-"""What a recording waits for: a plan's end or an edge, as the agent tells of them, or a signal. They come as instants."""
+"""What a recording waits for: a plan's end or an edge, as the agent tells of them, or a signal; as instants."""
 
 from __future__ import annotations
 

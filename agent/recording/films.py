@@ -38,7 +38,7 @@ class _Film:
 
 
 class VideoStore:
-    """A file that grows for each camera; another one when its format changes, or `segment_ns` or `segment_bytes` says so."""
+    """A file that grows for each camera; another one when its format changes, or one of the segment limits says."""
 
     def __init__(self, order: RecordOrder, folder: RecordFolder, *, read_monotonic_ns: ReadClock) -> None:
         """Raises VideoUnavailable."""

@@ -13,8 +13,8 @@ from agent.errors import StorageError
 from agent.pipeline.calls import LINUX, Files
 from agent.pipeline.files import prepare_folder, storage_error
 from agent.pipeline.frame_log import FrameLog
-from agent.pipeline.record import FrameRecord
 from agent.pipeline.names import folder_of
+from agent.pipeline.record import FrameRecord
 from agent.pipeline.video_file import is_full
 from agent.recording.keeper import Keeper, KeptFile
 from agent.recording.order import RecordOrder
@@ -26,8 +26,8 @@ Surround = Callable[[], contextlib.AbstractContextManager[None]]
 class RecordFolder:
     """Owns the index while it is open: one recording a folder. A context manager; `release()` is idempotent.
 
-    The index names no file that is not there; where a power cut or a full disk broke that, it is mended as soon as can be. `removed` counts files
-    that went to make room, `lines` those that were written to the index.
+    The index names no file that is not there; where a power cut or a full disk broke that, it is mended as soon as can
+    be. `removed` counts files that went to make room, `lines` those that were written to the index.
     """
 
     def __init__(

@@ -62,7 +62,7 @@ class Keeper:
         return self.limit_bytes is None or self.total_bytes + coming_bytes <= self.limit_bytes
 
     def victims(self, now_ns: int, coming_bytes: int) -> list[str]:
-        """What has to go before `coming_bytes` are written, oldest first. Not more is there where that is too little."""
+        """What has to go before `coming_bytes` are written, oldest first; all there is where that is not enough."""
         old = [] if self.keep_ns is None else self._older_than(now_ns - self.keep_ns)
         gone = {file.name for file in old}
         left = self.total_bytes - sum(file.size_bytes for file in old)

@@ -1,4 +1,4 @@
-"""What a recorder and its writing process say to each other: JSON, a packet each. What a frame is told lies in its slot.
+"""What a recorder and its writing process say to each other: JSON, a packet each. What is told of a frame lies with it.
 
 To the writer: `order` (first), `memory` (with the descriptor of the slots), `frame`, `event`, `end`. From it: `ready`,
 `done` (one for each frame, in order), `keeping` and `kept` around work on the folder, `ended`.

@@ -74,8 +74,8 @@ class RecordOrder:
 
     `rate`: at most so many frames a second of each camera, None: every one. `codec` None: a camera's JPEGs are copied
     into MKV, all else is H.264. `segment_ns`, `segment_bytes`: a video goes on in another file then. `keep_ns`,
-    `limit_bytes`: of what lies in the folder. With `on` (of the group or plan `on_name`, empty: of any), frames of `before_ns` are kept in memory, at most `ring_bytes`,
-    and written when it happens, with those of `after_ns` from then on.
+    `limit_bytes`: of what lies in the folder. With `on` (of the group or plan `on_name`, empty: of any), frames of
+    `before_ns` are kept in memory, at most `ring_bytes`, and written when it happens, with those of `after_ns`.
     """
 
     target: Target

@@ -1,4 +1,4 @@
-"""The recorder: frames from a source to the writing process, until it is enough, somebody says stop, or the disk does."""
+"""The recorder: frames from a source to the writing process, until it is enough, or somebody or the disk says stop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was before an event: frames that are kept in memory until it happens, and how long it lasts. Pure bookkeeping."""
+"""What was before an event: frames kept in memory until it happens, and how long it lasts. Pure bookkeeping."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ H = TypeVar("H", bound=Held)
 class EventGate(Generic[H]):
     """Frames go in, and come out when they are to be written: from `before_ns` before an event to `after_ns` after it.
 
-    Of each camera at most what was within `before_ns` and `late_ns` is kept, from a key frame on; of all together `limit_bytes`: the
+    Of each camera at most what was within `before_ns` and `late_ns` is kept, from a key frame on; of all together
+    `limit_bytes`: the
     oldest go first, are counted in `dropped`, and no frame that needs them stays. Instants are CLOCK_MONOTONIC.
     """
 
