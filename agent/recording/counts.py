@@ -13,10 +13,11 @@ _GIVEN_UP = ("encode_limit", "writer_gone")
 class Counts:
     """Frames, but for `size_bytes`, `files`, `removed` and `events`.
 
-    `stored`: in files and in the index; `accepted`: those and what a video is about to have. `held`: put into memory
-    for an event. `left_out`: on purpose, by the rate. `skipped`: we were not fast enough for them. `revoked`: their camera
-    was stopped before they were copied. `given_up`: took longer than the limit. `not_stored`: no room. `failed`:
-    otherwise, by code. `lost`: the driver or the camera did, before they could come here.
+    `stored`: in files and in the index; `accepted`: those and what a video is about to have. `held`: put into
+    memory for an event. `left_out`: on purpose, by the rate. `skipped`: we were not fast enough for them.
+    `revoked`: their camera was stopped before they were copied. `given_up`: took longer than the limit.
+    `not_stored`: no room. `failed`: otherwise, by code. `lost`: the driver or the camera did, before they could
+    come here.
     """
 
     stored: int = 0
