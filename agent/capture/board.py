@@ -15,10 +15,10 @@ from agent.schedule.account import PLAN_WORDS
 from agent.schedule.histogram import Histogram
 from agent.schedule.ring import Ring
 
-_MAGIC = 0x0063_616D_6572_6134
+_MAGIC = 0x0063_616D_6572_6135
 """Changes with the layout: a reader of another version refuses the page."""
 _HEADER_WORDS = 32
-_CAMERA_WORDS = 32
+_CAMERA_WORDS = 40
 _RING_RECORDS = 16_384
 _PULSE_RECORDS = 8_192
 
@@ -103,6 +103,15 @@ class Of(enum.IntEnum):
     STROBES = 28
     """Edges of its strobe line that followed a pulse, and the delay of the last."""
     STROBE_NS = 29
+    CLIENTS = 30
+    """Clients of its frames now."""
+    CLIENT_FRAMES = 31
+    """Frames lent to clients, one for each of them. CLIENT_SKIPPED: those they wanted and did not get."""
+    CLIENT_SKIPPED = 32
+    CLIENT_REVOKED = 33
+    """Leases of clients that were taken back: past their time, or as the stream was stopped."""
+    CLIENT_COPIED = 34
+    """Frames that had to be copied for clients."""
 
 
 class PageForeign(AgentError):

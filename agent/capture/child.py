@@ -47,11 +47,15 @@ class Child(Protocol):
 
 
 class Inherited(NamedTuple):
-    """The descriptors that a capture process inherits: its command socket, its shared page, the page of quotas."""
+    """The descriptors that a capture process inherits.
+
+    Its command socket, its shared page, the page of quotas, the door that clients of frames come by.
+    """
 
     channel: int
     page: int
     quotas: int
+    door: int
 
 
 Spawn = Callable[[Inherited], Child]
@@ -65,7 +69,7 @@ class Process:
     """
 
     def __init__(self, program: Sequence[str], inherited: Inherited) -> None:
-        """Start `program --channel N --page M --quotas L`. Raises OSError."""
+        """Start `program --channel N --page M --quotas L --door K`. Raises OSError."""
         names = (f"--{name}={fd}" for name, fd in inherited._asdict().items())
         self._process = subprocess.Popen(
             [*program, *names],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -106,6 +107,10 @@ class Group:
             self._asked[command.id] = asked
         if isinstance(command, Quit):
             self._end(now_ns)
+
+    def pass_on(self, packet: bytes, connection: socket.socket) -> bool:
+        """Pass a client of frames on to the process, as `Door.pass_on`; False also where none is there to stay."""
+        return self._life is not None and not self._life.killed and self._life.pass_on(packet, connection)
 
     def handle(self, now_ns: int) -> list[Any]:
         """Do what is due; answers and events since the last call."""

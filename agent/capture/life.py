@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 from agent.capture.board import Board
 from agent.capture.channel import open_pair
 from agent.capture.child import Inherited, Spawn
+from agent.capture.door import open_door
 from agent.capture.escalation import Escalation, FindDevice, Said
 from agent.capture.messages import Command
 from agent.capture.order import GroupOrder
@@ -69,10 +71,14 @@ class Life:
         """Start it and tell it its assignment. Raises OSError."""
         self._ways = ways
         self._order: GroupOrder = assignment.order
-        self._channel, theirs = open_pair()
-        with theirs, ExitStack() as undo:
+        with ExitStack() as passed, ExitStack() as undo:
+            self._channel, theirs = open_pair()
             undo.callback(self._channel.release)
-            self._child = ways.spawn(Inherited(theirs.fileno(), pages.page.fd, pages.quotas.fd))
+            passed.enter_context(theirs)
+            self._door, their_door = open_door()
+            undo.callback(self._door.release)
+            passed.enter_context(their_door)
+            self._child = ways.spawn(Inherited(theirs.fileno(), pages.page.fd, pages.quotas.fd, their_door.fileno()))
             undo.pop_all()
         self.pid = self._child.pid
         self.started_ns = now_ns
@@ -119,6 +125,10 @@ class Life:
     def send(self, command: Command) -> None:
         """Pass a command on. Raises ChannelFull."""
         self._channel.send(command)
+
+    def pass_on(self, packet: bytes, connection: socket.socket) -> bool:
+        """Pass a client of frames on, as `Door.pass_on`."""
+        return self._door.pass_on(packet, connection)
 
     def quit_by(self, instant_ns: int) -> None:
         """It was told to end: kill it if it is still there then."""
@@ -180,6 +190,7 @@ class Life:
         """Kill it if it is there, wait a step at most, let go of it. False: the kernel has not let it go."""
         with ExitStack() as steps:
             steps.callback(self._channel.release)
+            steps.callback(self._door.release)
             if self._escalation is not None:
                 steps.callback(self._escalation.release)
             return self._child.release(self._order.limits.step_ns)

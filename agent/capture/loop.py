@@ -1,8 +1,8 @@
 """The loop of a capture process: one thread, one epoll, one order at every wake.
 
 1. the emergency stop; 2. cancels, commands, and what the helper threads have done; 3. edges; 4. due ticks; 5. cameras;
-6. frames that come back; 7. what is overdue. Each step is bounded: what does not fit waits for the next turn, after
-cancels were looked at again.
+6. frames that come back, and clients of frames; 7. what is overdue. Each step is bounded: what does not fit waits for
+the next turn, after cancels were looked at again.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from agent.capture.process import Equipment
 from agent.capture.publish import Publisher
 from agent.capture.requests import Request
 from agent.capture.serving import Serving
+from agent.capture.station import Station
+from agent.capture.subscribers import Subscribers
 from agent.capture.telling import Telling
 from agent.capture.timer import Timer
 from agent.capture.unit import CameraUnit
@@ -81,6 +83,14 @@ class CaptureLoop:
         self.lines = GroupLines(order, self.board, equipment.lines, self._channel, now_ns, equipment.open_pwm)
         self.plans = Plans(order, self.board, self.units, equipment.quotas, now_ns, self.lines.taker)
         self.scheduler, self._fire = self.plans.scheduler, self.plans.fire
+        self._stations: dict[str, Station] = {}
+        self.subscribers = Subscribers(
+            self._stations,
+            equipment.door,
+            cameras_of=self.plans.cameras_of,
+            let_go=lambda camera: self.units[camera].clients_let_go(),
+            now_ns=now_ns,
+        )
         self._telling = Telling(self._channel, self.units, self.plans, publisher, now_ns)
         self.units.update((camera.name, self._make_unit(place, camera)) for place, camera in enumerate(order.cameras))
         self._units = tuple(self.units.values())
@@ -97,7 +107,8 @@ class CaptureLoop:
         )
         self._watched = Watched(self._inbox, self._channel, publisher)
         self.epoll = self._watched.epoll
-        for fd in (self.timer.fd, self.bell.fd):
+        self._subscribers_fd = self.subscribers.fileno()
+        for fd in (self.timer.fd, self.bell.fd, self._subscribers_fd):
             self.epoll.register(fd, select.EPOLLIN)
         self._watched.follow_inbox()
         self._watched.follow_publisher()
@@ -196,6 +207,7 @@ class CaptureLoop:
             for unit in self._units:
                 steps.callback(self._release_unit, unit)
             steps.callback(self.publisher.release)
+            steps.callback(self.subscribers.release)
             # the first: a line at its safe level waits for nobody
             steps.callback(self.lines.release)
 
@@ -249,6 +261,8 @@ class CaptureLoop:
     def _returns(self, events: Events) -> None:
         if self._watched.is_publisher(events):
             self._collect(self._now_ns())
+        if any(fd == self._subscribers_fd for fd, _ in events):
+            self.subscribers.turn()
         if self._watched.is_writable(events):
             self._channel.flush()
             self._watched.follow_inbox()
@@ -281,6 +295,9 @@ class CaptureLoop:
         due_ns = self.publisher.next_ns()
         if due_ns is not None and due_ns <= now_ns:
             self._collect(now_ns)
+        due_ns = self.subscribers.next_ns
+        if due_ns is not None and due_ns <= now_ns:
+            self.subscribers.check(now_ns)
 
     def _tell(self) -> None:
         """Plans that ended, and whatever is still to be sent."""
@@ -300,7 +317,7 @@ class CaptureLoop:
             due_ns = unit.next_ns
             if due_ns is not None and due_ns < overdue_ns:
                 overdue_ns = due_ns
-        for due_ns in (self.publisher.next_ns(), self.lines.next_ns):
+        for due_ns in (self.publisher.next_ns(), self.lines.next_ns, self.subscribers.next_ns):
             if due_ns is not None and due_ns < overdue_ns:
                 overdue_ns = due_ns
         self._overdue_ns = overdue_ns
@@ -330,8 +347,9 @@ class CaptureLoop:
             self._more.discard(unit)
 
     def changed(self, unit: CameraUnit) -> None:
-        """Tell the parent how a camera stands."""
+        """Tell the parent and the clients how a camera stands."""
         self._telling.camera(unit)
+        unit.station.changed(unit.state())
         self.lines.changed(unit)
 
     def stopping(self, unit: CameraUnit) -> None:
@@ -353,15 +371,18 @@ class CaptureLoop:
             self._make_helper(f"{kind} {camera.name}", self.bell) for kind in ("slow", "stopper", "closer")
         )
         stopper.start()
+        words = self.board.camera(place)
+        station = self._stations[camera.name] = Station(camera.name, words, self.subscribers, self._now_ns)
         unit = CameraUnit(
             self._equipment.kernel,
             camera,
             self._order.limits,
-            self.board.camera(place),
+            words,
             self,
             publisher=self.publisher,
             helpers=(slow, stopper, closer),
             now_ns=self._now_ns,
+            station=station,
         )
         unit.pairing = self.lines.pairing(place, camera)
         return unit

@@ -26,6 +26,7 @@ from agent.schedule.edges import EdgeGate
 from agent.schedule.instants import check_period
 from agent.schedule.plan import Plan
 from agent.schedule.quota import check_limit
+from agent.schedule.register import PlanUnknown
 from agent.schedule.requests import trace_id
 from agent.schedule.ring import Ring
 from agent.schedule.run import Run, Tick
@@ -161,6 +162,13 @@ class Plans:
     def trace(self, tick: Tick) -> str:
         """The trace id of a tick."""
         return trace_id(self._order.run_id, tick.run.slot, tick.trace_number)
+
+    def cameras_of(self, name: str) -> Sequence[str]:
+        """The cameras whose frames a plan gets; none where no such plan is here."""
+        try:
+            return self._order.cameras_of(self.scheduler.run(name).plan)
+        except PlanUnknown:
+            return ()
 
     def _log(self, tick: Tick, end: End, now_ns: int) -> None:
         tick_log.put(self._ring, tick.run.slot, end, tick.trace_number, tick.due_ns, 0, now_ns)

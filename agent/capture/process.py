@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import select
+import socket
 import sys
 import threading
 import traceback
@@ -16,6 +17,7 @@ from agent.capture import realtime
 from agent.capture.board import Board
 from agent.capture.channel import Channel, ChannelFull, attach
 from agent.capture.child import Inherited
+from agent.capture.door import Door
 from agent.capture.inbox import Inbox
 from agent.capture.process_messages import Assignment, Failed
 from agent.capture.pwm_output import OpenPwm
@@ -48,7 +50,10 @@ class Loop(Protocol):
 
 
 class Equipment(NamedTuple):
-    """What a loop is built from. `open_pwm`: takes a PWM channel, this machine's if nothing else is said."""
+    """What a loop is built from. `open_pwm`: takes a PWM channel, this machine's if nothing else is said.
+
+    `door`: where clients of frames come from, the loop's own from then on; None: nowhere.
+    """
 
     kernel: Kernel
     assignment: Assignment
@@ -58,6 +63,7 @@ class Equipment(NamedTuple):
     quotas: Quotas
     lines: Lines
     open_pwm: OpenPwm = PwmOut
+    door: Door | None = None
 
 
 MakeLoop = Callable[[Equipment], Loop]
@@ -71,13 +77,15 @@ def serve(kernel: Kernel, inherited: Inherited, make_loop: MakeLoop, lines: Line
     """
     with ExitStack() as resources:
         channel = resources.enter_context(attach(inherited.channel))
+        door = Door(socket.socket(fileno=inherited.door))
+        resources.callback(door.release)
         for fd in (inherited.page, inherited.quotas):
             resources.callback(os.close, fd)
         for fd in inherited:
             os.set_inheritable(fd, False)
         inbox = resources.enter_context(Inbox(channel))
         try:
-            return _work(kernel, inherited, channel, inbox, make_loop, lines)
+            return _work(kernel, inherited, channel, inbox, make_loop, lines, door)
         except AgentError as error:
             return error.exit_code
         except BaseException as error:
@@ -135,7 +143,13 @@ def failed(error: BaseException) -> Failed:
 
 
 def _work(
-    kernel: Kernel, inherited: Inherited, channel: Channel, inbox: Inbox, make_loop: MakeLoop, lines: Lines
+    kernel: Kernel,
+    inherited: Inherited,
+    channel: Channel,
+    inbox: Inbox,
+    make_loop: MakeLoop,
+    lines: Lines,
+    door: Door,
 ) -> int:
     with ExitStack() as running:
         try:
@@ -146,7 +160,7 @@ def _work(
             board = Board(running.enter_context(Page.attach_writer(inherited.page)).words)
             running.callback(board.release)
             quotas = open_quotas(inherited.quotas, assignment, running)
-            loop = make_loop(Equipment(kernel, assignment, inbox, channel, board, quotas, lines))
+            loop = make_loop(Equipment(kernel, assignment, inbox, channel, board, quotas, lines, door=door))
             running.callback(loop.release)
             # what lives now lives to the end: no collection looks at it again
             gc.collect()

@@ -6,7 +6,7 @@ Nothing here talks to the driver, so nothing here can fail or wait.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -124,6 +124,8 @@ class Requests:
 
     def __init__(self, name: str, words: memoryview, publisher: Publisher, told: Told, now_ns: ReadClock) -> None:
         self.waiting: deque[Request] = deque()
+        self.takers: Sequence[Request] = ()
+        """Those that took the frame which was offered last."""
         self._name, self._words, self._publisher = name, words, publisher
         self._told, self._now_ns = told, now_ns
         self._pulse = -1
@@ -147,16 +149,25 @@ class Requests:
             Request(tick, tick.due_ns, tick.fired_ns, tick.wanted, stores, since_ns, pulse=pulse, joint=joint)
         )
 
-    def offer(self, session: Session, shot: Shot, limit_ns: int, pulse: int | None = None) -> bool:
+    def offer(
+        self,
+        session: Session,
+        shot: Shot,
+        limit_ns: int,
+        pulse: int | None = None,
+        has_room: Callable[[], bool] = lambda: True,
+    ) -> bool:
         """Give a good frame to all who want it; True: it is lent, `limit_ns` long at most. False: nobody has it.
 
-        `pulse`: the trigger pulse that it is of; None for a camera that runs free.
+        `pulse`: the trigger pulse that it is of; None for a camera that runs free. `has_room`: asked whether it may be
+        lent, when somebody wants it stored.
         """
         began_ns = session.began_ns(shot.frame, shot.exposure_ns)
         if pulse is None:
             takers = [request for request in self.waiting if request.due_ns <= began_ns]
         else:
             takers = [request for request in self.waiting if request.pulse == pulse]
+        self.takers = takers
         if not takers:
             return False
         now_ns = self._now_ns()
@@ -174,12 +185,16 @@ class Requests:
             if pulse is not None:
                 request.pulse = pulse + 1
         storing = [request for request in takers if request.stores]
-        lent = bool(storing) and self._lend(session, shot, storing, limit_ns)
+        lent = bool(storing) and has_room() and self._lend(session, shot, storing, limit_ns)
         if storing and not lent:
             for request in storing:
                 request.spoil(End.NO_ROOM)
         self._settle(takers)
         return lent
+
+    def served(self) -> list[tuple[str, str]]:
+        """Plan and trace id of each of the `takers`."""
+        return [(request.tick.run.plan.name, self._told.trace(request.tick)) for request in self.takers]
 
     def returned(self, back: Returned) -> Lent:
         """A lent frame came back, stored or not; it is the driver's again."""

@@ -13,6 +13,7 @@ from agent.capture.publish import Returned
 from agent.capture.requests import Choice, Joint, Requests
 from agent.capture.session import Session, Shot
 from agent.capture.state_word import Phase, StateWord, Step
+from agent.capture.station import Station
 from agent.capture.tick_log import End
 from agent.clock import ReadClock
 from agent.errors import AgentError, DeviceError, StreamFault
@@ -30,7 +31,13 @@ class Serving(ABC):
     """
 
     def __init__(
-        self, order: CameraOrder, limits: StageLimits, words: memoryview, word: StateWord, now_ns: ReadClock
+        self,
+        order: CameraOrder,
+        limits: StageLimits,
+        words: memoryview,
+        word: StateWord,
+        now_ns: ReadClock,
+        station: Station,
     ) -> None:
         self.order = order
         self.name = order.name
@@ -38,6 +45,8 @@ class Serving(ABC):
         self.word = word
         self.session: Session | None = None
         self.requests: Requests
+        self.station = station
+        """Its frames that clients have."""
         self.pairing: Pairing | None = None
         """Its frames and the pulses of its trigger; None while it runs free."""
         self._limits, self._now_ns = limits, now_ns
@@ -45,6 +54,8 @@ class Serving(ABC):
         self._last_frame_ns = 0
         self._kept: list[tuple[Session, Shot]] = []
         """Frames that came back while their session was in a thread."""
+        self._shared: set[int] = set()
+        """Frames that are out to be stored, and that clients have as well."""
         self._is_triggering = False
         """It is being told its software trigger: when that pulse was, its frames are not to be asked before."""
         self._held: list[tuple[Session, Shot]] = []
@@ -136,19 +147,64 @@ class Serving(ABC):
                 # a ghost, or one that is not surely of its pulse: nobody gets it
                 session.put_back(shot)
                 return
-        if self.requests.waiting:
-            lent = self.requests.offer(session, shot, self._limit_ns, pulse)
+        requests, lent, takers = self.requests, False, False
+        if requests.waiting:
+            lent = requests.offer(session, shot, self._limit_ns, pulse, self._has_room)
+            takers = bool(requests.takers)
             self._rest(Step.SERVED)
-            if lent:
-                return
-        session.put_back(shot)
+        if self.station.subscribers and self._offer_clients(session, shot, pulse, lent=lent, takers=takers):
+            return
+        if not lent:
+            session.put_back(shot)
+
+    def _has_room(self) -> bool:
+        """Whether one frame more may be out. Without clients, who lends for storing sees to that alone."""
+        station = self.station
+        while station.held and self._not_clients() + station.held >= station.limit:
+            if not station.make_room():
+                return False
+        return True
+
+    def _not_clients(self) -> int:
+        """Frames that are out, and that no client has."""
+        if self._shared and self.station.freed:
+            self.station.freed = [
+                (session, shot) for session, shot in self.station.freed if not self._is_unshared(shot)
+            ]
+        return self.requests.lent - len(self._shared)
+
+    def _is_unshared(self, shot: Shot) -> bool:
+        """Whether clients and sink had the frame; now only one of them has."""
+        was_shared = id(shot) in self._shared
+        self._shared.discard(id(shot))
+        return was_shared
+
+    def _offer_clients(self, session: Session, shot: Shot, pulse: int | None, *, lent: bool, takers: bool) -> bool:
+        """Whether the frame is theirs too from now on; `lent`: it is out to be stored, `takers`: ticks got it."""
+        served = self.requests.served() if takers else ()
+        is_taken = self.station.offer(session, shot, pulse, served, self._not_clients, is_out=lent)
+        if is_taken and lent:
+            self._shared.add(id(shot))
+        self.clients_let_go()
+        return is_taken
+
+    def clients_let_go(self) -> None:
+        """Frames that no client has any more."""
+        freed, self.station.freed = self.station.freed, []
+        for session, shot in freed:
+            self._let_go(session, shot)
+
+    def _let_go(self, session: Session, shot: Shot) -> None:
+        """One of the two who can have a frame has it no more: it is the driver's when the other one has not either."""
+        if not self._is_unshared(shot):
+            self._kept.append((session, shot))
+            self._put_kept_back()
 
     def returned(self, back: Returned) -> None:
         """A lent frame came back, stored or not."""
         lent = self.requests.returned(back)
         self._rest(Step.SERVED)
-        self._kept.append((lent.session, lent.shot))
-        self._put_kept_back()
+        self._let_go(lent.session, lent.shot)
 
     def _put_kept_back(self) -> None:
         """Give frames that came back to the driver; those of a session that is closed are nobody's."""

@@ -21,10 +21,13 @@ from agent.capture.requests import Requests, Told
 from agent.capture.serving import Serving
 from agent.capture.session import Session, State
 from agent.capture.state_word import Phase, StateWord, Step
+from agent.capture.station import Station
 from agent.capture.stop import Halted, Stop, StopThread, Waiter, off_already
 from agent.capture.tick_log import End
 from agent.clock import ReadClock
-from agent.errors import AgentError, StateError
+from agent.errors import AgentError, DeviceGone, DeviceNotFound, StateError
+from agent.frames.wire import State as ClientState
+from agent.frames.wire import Streaming
 from agent.kernel import Kernel
 from agent.scope import Ended, ScopeEnded
 from agent.trigger.lines import Written
@@ -70,10 +73,11 @@ class CameraUnit(Serving):
         publisher: Publisher,
         helpers: tuple[Helper, Helper, Helper],
         now_ns: ReadClock,
+        station: Station,
     ) -> None:
         """`helpers`: slow, stopper, closer."""
         slow, stopper, closer = helpers
-        super().__init__(order, limits, words, StateWord(words, now_ns), now_ns)
+        super().__init__(order, limits, words, StateWord(words, now_ns), now_ns, station)
         self.cause: AgentError | None = None
         """Why it is in fault, or hangs while it is started: the first since it last streamed."""
         self.wanted = False
@@ -109,7 +113,7 @@ class CameraUnit(Serving):
         self.word.step(Step.WORK)
         session, self.session = self.session, None  # the job's, until it ends
         if not self._bring_up.is_warm(session):
-            self._publisher.forget(self.name)
+            self.closing()
         self._bring_up.start(session, self._up)
 
     def _up(self, outcome: Outcome) -> None:
@@ -138,6 +142,7 @@ class CameraUnit(Serving):
             self._limit_ns = self._limits.develop_ns if is_raw else self._limits.encode_ns
             try:
                 self._publisher.camera_armed(self.name, prepared.format, session.pool)
+                self.station.armed(prepared.format, session.pool)
             except AgentError as error:
                 self._broke(error)
         self._put_kept_back()
@@ -296,6 +301,8 @@ class CameraUnit(Serving):
         self._stop.halt(session)
         self._around.unwatch(session.fileno())
         self.word.step(Step.STOP)
+        self.station.revoke()
+        self.clients_let_go()
         self._kept += self._held
         self._held.clear()
         is_fault = stop is not None and stop.broke is not None
@@ -307,6 +314,8 @@ class CameraUnit(Serving):
     def closing(self) -> None:
         """The session is about to be closed, and its buffers with it."""
         self._publisher.forget(self.name)
+        self.station.forget()
+        self.clients_let_go()
 
     def at_rest(self, stop: Stop | None, halted: Halted) -> None:
         """The stream is off."""
@@ -371,10 +380,22 @@ class CameraUnit(Serving):
         if self.requests.waiting and self.armed:
             self._check_frames(now_ns - self._limits.frame_ns)
 
+    def state(self) -> ClientState:
+        """How it stands, as its clients are told."""
+        cause = self.cause
+        if self.armed:
+            return ClientState(Streaming.STREAMING, self.name)
+        if cause is None:
+            return ClientState(Streaming.STOPPED, self.name)
+        is_gone = isinstance(cause, DeviceGone | DeviceNotFound)
+        return ClientState(Streaming.GONE if is_gone else Streaming.FAULT, self.name, cause.message, cause.hint)
+
     # -- ends ---------------------------------------------------------------------------------------------------
 
     def release(self) -> bool:
         """Close the camera and end the threads; False when one hangs in the driver."""
+        self.station.forget()
+        self.station.freed.clear()
         session, self.session = self.session, None
         is_ended = all([self._bring_up.release(), self._stop.release()])
         if session is not None and is_ended:

@@ -141,7 +141,7 @@ class Allocator:
             yield Plane(mapping, np.frombuffer(mapping.view, np.uint8), dmabuf, shared_as_dmabuf=False)
 
     def _export(self, pool: BufferPool, index: int, plane: int) -> int:
-        # who is given this descriptor may read (vidioc-expbuf.rst: the access mode of the file); we have our own mapping
+        # whoever is given this descriptor may only read (vidioc-expbuf.rst); we have a mapping of our own
         request = uapi.v4l2_exportbuffer(
             type=pool.buffer_type, index=index, plane=plane, flags=os.O_CLOEXEC | os.O_RDONLY
         )

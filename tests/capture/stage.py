@@ -7,6 +7,7 @@ from agent.capture.helper import Outcome
 from agent.capture.order import CameraOrder, StageLimits
 from agent.capture.publish import REVOKED, NoPublisher, Returned
 from agent.capture.settings import Settings
+from agent.capture.station import Station
 from agent.capture.stop import Waiter
 from agent.capture.unit import CameraUnit
 from agent.errors import AgentError
@@ -124,6 +125,7 @@ class Stage:
             publisher=self.publisher,
             helpers=(self.slow, self.stopper, self.closer),
             now_ns=self.clock.now_ns,
+            station=Station("top", self.board.camera(0), self, self.clock.now_ns),
         )
 
     def __enter__(self):

@@ -30,7 +30,7 @@ def wait(process):
 
 def test_it_inherits_its_descriptors_by_name_and_its_end_is_readable(inherited):
     code = "import sys, os; sys.exit(7 if [os.fstat(int(a.split('=')[1])) and a.split('=')[0] for a in sys.argv[1:]]"
-    process = python(code + " == ['--channel', '--page', '--quotas'] else 1)", inherited)
+    process = python(code + " == ['--channel', '--page', '--quotas', '--door'] else 1)", inherited)
     wait(process)
     assert process.status() == 7
     assert process.release(NS_PER_S)

@@ -14,6 +14,7 @@ import pytest
 from agent.capture.board import Board
 from agent.capture.channel import open_pair
 from agent.capture.child import Inherited, spawner
+from agent.capture.door import open_door
 from agent.capture.life import Ways
 from agent.capture.messages import AddPlans, Cancel, Done, Ping, PlansEnded, Ready, Refused
 from agent.capture.order import CameraOrder, GroupOrder, PlanOrder, Realtime
@@ -73,7 +74,9 @@ class Served:
             resources.callback(quotas.release)
             resources.callback(gc.unfreeze)
             parent.send(Assignment(order=self.order, quota_base=quotas.bases["g"]))
-            inherited = Inherited(theirs.detach(), os.dup(page.fd), os.dup(quotas.page.fd))
+            self.door, door = open_door()
+            resources.callback(self.door.release)
+            inherited = Inherited(theirs.detach(), os.dup(page.fd), os.dup(quotas.page.fd), door.detach())
             for fd in inherited:
                 os.set_inheritable(fd, True)
             try:
