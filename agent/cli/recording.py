@@ -53,7 +53,8 @@ def record_order(order: RecordOrder, socket_path: Path | None, *, as_json: bool)
             raise
         except AgentError:
             progress.release()
-            _end(recorder, as_json=as_json)
+            if recorder.counts.accepted:
+                _end(recorder, as_json=as_json)
             raise
     _end(recorder, as_json=as_json)
 

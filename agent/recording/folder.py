@@ -35,6 +35,7 @@ class RecordFolder:
     ) -> None:
         """`surround`: entered around work that may take longer than a frame. Raises StorageError, InputError."""
         self._template = NameTemplate(order.template)
+        self._is_new = not order.folder.expanduser().exists()
         self.root = prepare_folder(order.folder, files)
         self.keeper = Keeper(order.limit_bytes, order.keep_ns)
         self.removed = 0
@@ -58,7 +59,7 @@ class RecordFolder:
         self.release()
 
     def release(self) -> None:
-        """Close the index. Raises StorageError."""
+        """Close the index; a folder that was made for nothing is taken away again. Raises StorageError."""
         try:
             self._mend()
         finally:
@@ -66,6 +67,11 @@ class RecordFolder:
                 self._log.release()
             except OSError as error:
                 raise storage_error(error, self._log.path) from error
+        if self._is_new and not self.lines:
+            self._is_new = False
+            with contextlib.suppress(OSError):  # somebody else put something there
+                self._log.path.unlink()
+                self.root.rmdir()
 
     def new_path(self, record: FrameRecord, suffix: str) -> tuple[str, Path]:
         """A name for a new file that begins with this frame, below the folder, and its path; folders are made.

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from agent.clock import ReadClock, monotonic_ns
-from agent.errors import StorageError
+from agent.errors import FormatUnsupported, StorageError
 from agent.frames.borrowed import Revoked
 from agent.recording.counts import Counts
 from agent.recording.events import EventSource, NoEvents
@@ -86,8 +86,8 @@ class Recorder:
     ) -> None:
         """Record until there is enough. `waiting` surrounds each wait for a frame: a signal may end it there.
 
-        `look` is called some times a second. Raises StorageError when the recording ended because of the disk (after
-        `finish`), Refused, NotAllowed.
+        `look` is called some times a second. Raises StorageError when the recording ended because of the disk,
+        FormatUnsupported when frames cannot be written so (both after `finish`); Refused, NotAllowed.
         """
         self._source = source
         while not self._is_enough():
@@ -108,6 +108,8 @@ class Recorder:
                 self._settle(0)
             look(self)
         self.finish()
+        if self._stopped is not None and self._stopped.code == FormatUnsupported.code:
+            raise FormatUnsupported(self._stopped.told, hint=self._stopped.hint)
         if self._stopped is not None:
             raise StorageError(self._stopped.told, hint=self._stopped.hint, path=str(self.order.folder))
 
@@ -182,8 +184,10 @@ class Recorder:
         if done.code == "storage":
             if self.order.on_full is OnFull.STOP:
                 self._stopped = self._stopped or done
-            elif not self._trouble:
+            elif self._trouble != done.code:
                 self._tell(f"{done.told}: frames are not stored until this is over ({done.hint})")
+        elif done.code == FormatUnsupported.code:  # and all that follow
+            self._stopped = self._stopped or done
         elif done.code and done.code != self._trouble:
             self._tell(f"{done.told}: given up")
         elif done.stored and self._trouble == "storage":

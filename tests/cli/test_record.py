@@ -187,6 +187,7 @@ def test_without_an_agent(cli, tmp_path):
     result = cli("record", "top", "--socket", tmp_path / "control.sock", "--output", tmp_path / "out", "--json")
     assert result.code == 3
     assert result.error["code"] == "agent_unreachable"
+    assert not (tmp_path / "out").exists()
 
 
 def test_without_pyav(cli, tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from pipeline.synthetic import camera_jpeg, frame_of, jpeg_frame
 from recording.lent import Lent, Listed
 from recording.test_writing import assert_true, files, lines, order
 
-from agent.errors import StorageError
+from agent.errors import FormatUnsupported, StorageError
 from agent.frames.borrowed import Revoked
 from agent.pipeline.video import VideoCodec
 from agent.recording.messages import WriterFault
@@ -78,6 +78,12 @@ def test_what_cannot_be_coded_is_counted_by_its_code(tmp_path):
     counts = recorded(order(tmp_path), frames, tell=told.append)
     assert (counts.stored, counts.failed) == (3, {"picture_damaged": 1})
     assert len(told) == 1
+
+
+def test_a_format_that_cannot_be_written_so_ends_it(tmp_path):
+    with pytest.raises(FormatUnsupported, match="no Bayer format"):
+        recorded(order(tmp_path, "dng"), some(5))
+    assert files(tmp_path) == []
 
 
 def test_a_frame_over_its_limit_is_given_up_and_those_behind_are_not(tmp_path, monkeypatch):
