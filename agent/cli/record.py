@@ -10,7 +10,7 @@ import click
 from agent.cli.asked import complete_cameras, complete_groups, complete_plans, socket_option
 from agent.cli.options import above_zero, quantity
 from agent.config.folder import USUAL_FILE
-from agent.config.recordings import CODECS, EVENT, FORMATS, ON_FULL
+from agent.config.recording_words import CODECS, FORMATS, ON_FULL
 from agent.errors import QuantityError
 from agent.templates import USUAL
 from agent.units import parse_duration_ns, parse_rate, parse_size_bytes
@@ -41,6 +41,8 @@ counted. Ctrl-C, SIGTERM and SIGHUP finish every file. docs/recording.md tells m
 
 
 def _event(_context: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[str, str] | None:
+    from agent.config.recordings import EVENT
+
     return None if text is None else EVENT.parse(text)
 
 

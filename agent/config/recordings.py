@@ -10,16 +10,11 @@ from pathlib import Path
 from agent.config import kinds, patterns
 from agent.config.problems import quoted
 from agent.config.reader import Kind, Table
+from agent.config.recording_words import CODECS, EVENTS, FORMATS, ON_FULL, TARGETS
 from agent.errors import InputError
 from agent.templates import USUAL, NameTemplate
 from agent.units import NS_PER_MS, NS_PER_S
 
-TARGETS = ("camera", "group", "plan")
-FORMATS = ("jpg", "png", "tiff", "dng", "raw", "mp4", "mkv")
-CODECS = ("h264", "ffv1", "copy")
-ON_FULL = ("stop", "drop-oldest", "alarm")
-EVENTS = ("edge", "plan", "signal")
-"""The values of the enumerations of `agent.recording`, which this room does not import."""
 _VIDEOS = ("mp4", "mkv")
 _EVENT = ("on", "before", "after", "memory")
 _MIB = 1024 * 1024

@@ -14,7 +14,7 @@ from pipeline.synthetic import camera_jpeg, frame_of, jpeg_frame
 from recording.played import PlayedAgent
 from recording.test_writing import assert_true, files, lines
 
-from agent.config.recordings import CODECS, EVENTS, FORMATS, ON_FULL
+from agent.config.recording_words import CODECS, EVENTS, FORMATS, ON_FULL
 from agent.frames.values import Target as SubscribedTo
 from agent.pipeline.video import VideoCodec
 from agent.recording.order import OnFull, RecordFormat, Target, Trigger
