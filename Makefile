@@ -88,7 +88,7 @@ deb: $(WHEELS) ## A Debian package for this machine's release, in dist/
 
 constraints: ## Renew constraints.txt from what PyPI has today
 	rm -rf build/pins && $(PYTHON) -m venv build/pins
-	build/pins/bin/pip install --quiet '.[test,bench,service]' hatchling
+	build/pins/bin/pip install --quiet '.[test,bench,parquet,service,video]' hatchling
 	{ sed -n 1p constraints.txt; build/pins/bin/pip freeze --exclude camera-agent; } > build/constraints.txt
 	mv build/constraints.txt constraints.txt
 

@@ -21,6 +21,7 @@ CONFIGURATION = Path("/etc/camera-agent/config.yaml")
 STATE = Path("/var/lib/camera-agent")
 SOCKET = Path("/run/camera-agent/control.sock")
 SERVICE, DOOR = "camera-agent.service", "camera-agent.socket"
+RECORDING = "camera-agent-record@.service"
 LIMIT_S = 120
 """For anything that comes in its own time: under software emulation imports alone take many seconds."""
 _BUILD_LIMIT_S = 800

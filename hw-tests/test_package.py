@@ -12,6 +12,7 @@ import pytest
 from installed import (
     CONFIGURATION,
     DOOR,
+    RECORDING,
     SERVICE,
     SOCKET,
     STATE,
@@ -75,9 +76,10 @@ def owner(path):
 
 
 def test_what_is_installed_is_what_systemd_and_udev_understand(installed):
-    shell("systemd-analyze", "verify", "--man=no", UNITS / SERVICE, UNITS / DOOR)
-    said = shell("systemd-analyze", "security", "--offline=yes", "--no-pager", "--threshold=20", UNITS / SERVICE)
-    print(said.splitlines()[-1])
+    shell("systemd-analyze", "verify", "--man=no", UNITS / SERVICE, UNITS / DOOR, UNITS / RECORDING)
+    for unit in (SERVICE, RECORDING):
+        said = shell("systemd-analyze", "security", "--offline=yes", "--no-pager", "--threshold=20", UNITS / unit)
+        print(said.splitlines()[-1])
     shell("udevadm", "verify", "/usr/lib/udev/rules.d/60-camera-agent.rules")
     assert "camera-agent" in shell("systemd-analyze", "cat-config", "sysusers.d")
     assert attempt("systemctl", "is-enabled", SERVICE).stdout.strip() == "disabled"

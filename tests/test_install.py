@@ -22,6 +22,7 @@ PROGRAM = "usr/lib/camera-agent/bin/camera-agent"
 SYSTEM_FILES = {
     "usr/lib/systemd/system/camera-agent.service",
     "usr/lib/systemd/system/camera-agent.socket",
+    "usr/lib/systemd/system/camera-agent-record@.service",
     "usr/lib/systemd/system-preset/50-camera-agent.preset",
     "usr/lib/sysusers.d/camera-agent.conf",
     "usr/lib/tmpfiles.d/camera-agent.conf",
@@ -246,12 +247,16 @@ def systemd_version():
     return int(subprocess.run([analyze, "--version"], capture_output=True, text=True, check=True).stdout.split()[1])
 
 
-def test_exposure_is_at_most_two():
+SERVICES = ("camera-agent.service", "camera-agent-record@.service")
+
+
+@pytest.mark.parametrize("unit", SERVICES)
+def test_exposure_is_at_most_two(unit):
     if systemd_version() < 250:
         pytest.skip("systemd-analyze looks at files since systemd 250: `make rig` does this in the rig")
     done = subprocess.run(
         ["systemd-analyze", "security", "--offline=yes", "--no-pager", "--threshold=20",
-         UNITS / "camera-agent.service"],
+         UNITS / unit],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -262,10 +267,11 @@ def test_units_are_understood(tmp_path):
     """With a program that is there: `verify` looks for it."""
     if systemd_version() < LEAST_SYSTEMD:
         pytest.skip(f"the units need systemd {LEAST_SYSTEMD}: `make rig` verifies them in the rig")
-    for name in ("camera-agent.service", "camera-agent.socket"):
+    units = []
+    for name in (*SERVICES, "camera-agent.socket"):
         text = (UNITS / name).read_text().replace(f"/{PROGRAM}", "/bin/true")
-        (tmp_path / name).write_text(text)
-    units = [tmp_path / "camera-agent.service", tmp_path / "camera-agent.socket"]
+        units.append(tmp_path / name.replace("@.", "@night."))
+        units[-1].write_text(text)
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True, check=False
     )
@@ -280,6 +286,15 @@ def test_service_and_socket_agree():
     assert service["RuntimeDirectoryPreserve"] == "yes", "the folder of an open socket"
     assert socket["SocketMode"] == "0660"
     assert socket["SocketGroup"] == service["Group"]
+
+
+def test_a_recording_runs_as_the_agent_and_touches_no_device_and_no_network():
+    service, recording = dict(settings("camera-agent.service")), dict(settings("camera-agent-record@.service"))
+    for key in ("User", "Group", "StateDirectory", "StateDirectoryMode", "WorkingDirectory", "UMask"):
+        assert recording[key] == service[key]
+    assert {"PrivateDevices", "PrivateNetwork"} <= {key for key, value in recording.items() if value == "yes"}
+    assert "RuntimeDirectory" not in recording, "it would be taken away from the agent when a recording ends"
+    assert {int(word) for word in recording["SuccessExitStatus"].split()} == {128 + 15, 128 + 1}
 
 
 def test_folders_have_one_mode_whoever_makes_them():

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from agent.kernel import Kernel
     from agent.v4l2.gain import GainRequest
 
-FILE_TYPES = ("jpeg", "png", "tiff", "raw")
+FILE_TYPES = ("jpeg", "png", "tiff", "dng", "raw")
 MEMORY = ("mmap+expbuf", "dma-heap", "udmabuf", "mmap", "userptr")
 """The values of `PictureKind` and `MemoryKind`, without importing what they drag in."""
 

@@ -21,6 +21,8 @@ _VERBS = {
     "devices": "The cameras of this machine, and what they offer.",
     "controls": "Show a camera's controls, or set several as one.",
     "capture": "Take pictures with a proven exposure and exact timestamps.",
+    "record": "Record frames of the running agent: pictures or video, with an index.",
+    "timeline": "Draw what a recording's index tells: exposures, frames, encodes, losses.",
     "plan": "Carry out plans: frames on time, every tick accounted for.",
     "trigger": "Lines: list, fire, watch, and test that each pulse brings one frame.",
     "config": "Check, show and compare the configuration of the service.",
@@ -45,6 +47,8 @@ Examples:
   camera-agent controls /dev/video0 --manual exposure=8ms gain=16
   camera-agent capture --count 10 --exposure 8ms --output photos
   camera-agent capture --simulate --count 3 --json | jq .pictures
+  camera-agent record top --format mkv --duration 1min
+  camera-agent timeline recording --output timeline.png
   camera-agent plan run plans.yaml
   camera-agent trigger fire gpiochip0:17 --pulse 1ms
   camera-agent serve --config here.yaml --socket /tmp/control.sock --simulate

@@ -15,6 +15,7 @@ from agent.config.access import AccessWish, Address, SocketWish
 from agent.config.differences import camera_differences, group_differences, plan_differences
 from agent.config.pictures import Pictures
 from agent.config.planned import Planned
+from agent.config.recordings import RecordingWish
 from agent.config.service_file import ServiceFile
 from agent.discovery.match import Match
 from agent.schedule.quota import Limit
@@ -75,6 +76,7 @@ class Settings:
     access: AccessWish
     socket: SocketWish
     metrics: Address | None
+    recordings: Mapping[str, RecordingWish] = field(default_factory=dict)
     changed: tuple[str, ...] = ()
 
 
@@ -160,6 +162,7 @@ def applied(changes: Changes, old: ServiceFile) -> ServiceFile:
         access=changes.settings.access,
         socket=changes.settings.socket,
         metrics=changes.settings.metrics,
+        recordings=changes.settings.recordings,
     )
 
 
@@ -255,6 +258,13 @@ def _changed(planned: Planned, change: PlanChange) -> Planned:
 
 
 def _settings(old: ServiceFile, new: ServiceFile) -> Settings:
-    names = ("pictures", "access", "socket", "metrics")
+    names = ("pictures", "access", "socket", "metrics", "recordings")
     changed = tuple(name for name in names if getattr(old, name) != getattr(new, name))
-    return Settings(pictures=new.pictures, access=new.access, socket=new.socket, metrics=new.metrics, changed=changed)
+    return Settings(
+        pictures=new.pictures,
+        access=new.access,
+        socket=new.socket,
+        metrics=new.metrics,
+        recordings=new.recordings,
+        changed=changed,
+    )

@@ -17,6 +17,7 @@ _SETTINGS = {
     "access": "access: who may do what",
     "socket": "socket: needs a restart of the service, which listens where it did until then",
     "metrics": "metrics: given out elsewhere",
+    "recordings": "recordings: from the next start of each on (systemctl restart camera-agent-record@NAME)",
 }
 
 

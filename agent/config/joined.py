@@ -19,6 +19,7 @@ JOINED = frozenset(
         "cameras",
         "groups",
         "plans",
+        "recordings",
         "trigger_modes",
         "quotas",
         "quotas.cameras",

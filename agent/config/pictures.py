@@ -8,7 +8,7 @@ from pathlib import Path
 from agent.config import kinds
 from agent.config.reader import Table
 
-_FILE_TYPE = kinds.choice("jpeg", "png", "tiff", "raw")
+_FILE_TYPE = kinds.choice("jpeg", "png", "tiff", "dng", "raw")
 """The values of `agent.pipeline.encode.PictureKind`, which this room does not import."""
 _QUALITY = kinds.integer(1, 100)
 _NONE = "none"
@@ -16,7 +16,7 @@ _NONE = "none"
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """`output`: the folder for pictures, None: nothing is kept. `file_type`: `jpeg`, `png`, `tiff` or `raw`."""
+    """`output`: the folder for pictures, None: nothing is kept. `file_type`: `jpeg`, `png`, `tiff`, `dng` or `raw`."""
 
     output: Path | None
     file_type: str = "jpeg"

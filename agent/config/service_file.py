@@ -17,6 +17,7 @@ from agent.config.planned import Planned
 from agent.config.plans import Times
 from agent.config.problems import Problems
 from agent.config.reader import Table, Value
+from agent.config.recordings import RecordingWish, check_targets, read_recordings
 from agent.config.written import Written, written
 from agent.discovery.match import Match
 from agent.schedule.quota import Limit
@@ -34,6 +35,7 @@ class ServiceFile:
     `groups`: by name; a group's cameras stand in the order of their names, `run_id` and `sink` are for whoever runs
     it, and all are told all `limits`. `plans`: by name. `matches`: what each camera is looked for by, also those with
     a path, which is empty in `groups` for all others. `limits`: by bucket. `metrics` None: none are given out.
+    `recordings`: by name.
     `texts`: of the files, in the order they were read. `document`: all of them as one, as it is written there.
     """
 
@@ -45,6 +47,7 @@ class ServiceFile:
     access: AccessWish = field(default_factory=AccessWish)
     socket: SocketWish = field(default_factory=SocketWish)
     metrics: Address | None = None
+    recordings: Mapping[str, RecordingWish] = field(default_factory=dict)
     texts: tuple[Text, ...] = field(default=(), compare=False, repr=False)
     document: Mapping[str, Written] = field(default_factory=dict, compare=False)
 
@@ -88,9 +91,17 @@ def read_service(texts: Sequence[Text], problems: Problems) -> ServiceFile | Non
 
 def read_table(table: Table) -> ServiceFile:
     """All keys of a service's file. What is wrong goes to the problems."""
+    before = len(table.problems)
     pictures = read_pictures(table, USUAL_OUTPUT)
     keeps = pictures.output is not None
     orders = read_orders(table, Setting(times=_TIMES, keeps=keeps, complete=False, least_burst=1, for_clients=1))
+    recordings = read_recordings(table)
+    names = {
+        "camera": frozenset(orders.cameras),
+        "group": frozenset(order.name for order in orders.groups),
+        "plan": frozenset(order.plan.name for made in orders.plans.values() for _, order in made),
+    }
+    check_targets(table, recordings, names, sound=len(table.problems) == before)
     return ServiceFile(
         groups={order.name: _canonical(order, len(orders.plans[order.name])) for order in orders.groups},
         plans=_plans(orders),
@@ -104,6 +115,7 @@ def read_table(table: Table) -> ServiceFile:
         access=read_access(table),
         socket=read_socket(table),
         metrics=read_metrics(table),
+        recordings=recordings,
     )
 
 

@@ -74,9 +74,8 @@ class Client:
     def abort(self) -> None:
         """End what another thread waits for here: it finds the connection closed. Nothing happens where none is."""
         connection = self._connection
-        if connection is not None and connection.sock is not None:
-            with contextlib.suppress(OSError):
-                connection.sock.shutdown(socket.SHUT_RDWR)
+        if isinstance(connection, _UnixConnection):
+            connection.interrupt()
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Document:
         """One request: `ask("GET", "/v1/cameras")`."""
@@ -252,6 +251,13 @@ class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: Path, timeout_s: float) -> None:
         super().__init__("localhost", timeout=timeout_s)
         self._path = path
+        self._made: socket.socket | None = None
+
+    def interrupt(self) -> None:
+        """End what is read: `sock` is gone once a response took it over."""
+        if self._made is not None:
+            with contextlib.suppress(OSError):
+                self._made.shutdown(socket.SHUT_RDWR)
 
     def connect(self) -> None:
         made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -261,7 +267,7 @@ class _UnixConnection(http.client.HTTPConnection):
         except OSError:
             made.close()
             raise
-        self.sock = made
+        self.sock = self._made = made
 
 
 def _document(data: bytes) -> Document:

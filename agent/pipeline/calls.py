@@ -29,6 +29,10 @@ class Files(Protocol):
         """The system call writev. How many bytes were written, which may be fewer than asked."""
         ...
 
+    def seek(self, fd: int, offset: int) -> None:
+        """The system call lseek, from the start of the file."""
+        ...
+
     def lock(self, fd: int) -> None:
         """The system call flock, exclusive; EWOULDBLOCK when another one holds it."""
         ...
@@ -53,6 +57,10 @@ class Files(Protocol):
         """Rename; EEXIST when the target is there."""
         ...
 
+    def rename(self, source: str, target: str) -> None:
+        """The system call rename: the target is replaced."""
+        ...
+
     def unlink(self, path: str) -> None:
         """The system call unlink."""
         ...
@@ -72,6 +80,10 @@ class LinuxFiles:
     def writev(self, fd: int, buffers: Sequence[Any]) -> int:
         """Write buffers, one after another, at the descriptor's position."""
         return os.writev(fd, buffers)
+
+    def seek(self, fd: int, offset: int) -> None:
+        """Write there next."""
+        os.lseek(fd, offset, os.SEEK_SET)
 
     def lock(self, fd: int) -> None:
         """Take the file for this descriptor alone, until it is closed."""
@@ -107,6 +119,10 @@ class LinuxFiles:
             raise OSError(code, os.strerror(code), target)
         os.link(source, target)
         Path(source).unlink()
+
+    def rename(self, source: str, target: str) -> None:
+        """Give a file the name of another one, which is gone."""
+        Path(source).replace(target)
 
     def unlink(self, path: str) -> None:
         """Remove a name."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 
 from agent.pipeline.colour import Levels
+from agent.pipeline.dng import MOSAICS, encode_dng
 from agent.pipeline.jpeg import DEFAULT_QUALITY, Chroma, JpegEncoder
 from agent.pipeline.layouts import LAYOUTS, layout_of, unsupported
 from agent.pipeline.mjpeg import Pieces
@@ -18,16 +19,19 @@ class PictureKind(enum.StrEnum):
     JPEG = "jpeg"
     PNG = "png"
     TIFF = "tiff"
+    DNG = "dng"
     RAW = "raw"
 
     def suffix(self, pixel_format: str) -> str:
-        """The end of a file name, without its dot: `jpg`, `png`, `tif`, or for RAW the format, such as `yuyv`."""
+        """The end of a file name, without its dot: `jpg`, `png`, `tif`, `dng`; for RAW the format, such as `yuyv`."""
         if self is PictureKind.RAW:
             return "".join(letter for letter in pixel_format.lower() if letter.isalnum()) or "raw"
-        return {PictureKind.JPEG: "jpg", PictureKind.PNG: "png", PictureKind.TIFF: "tif"}[self]
+        return {PictureKind.JPEG: "jpg", PictureKind.PNG: "png", PictureKind.TIFF: "tif", PictureKind.DNG: "dng"}[self]
 
     def check(self, pixel_format: str) -> None:
         """Raises FormatUnsupported when frames of this pixel format cannot be written so: ask before capturing."""
+        if self is PictureKind.DNG and pixel_format not in MOSAICS:
+            raise unsupported(f"{pixel_format} cannot be written as dng: it is no Bayer format", pixel_format, MOSAICS)
         if self is not PictureKind.RAW and pixel_format not in LAYOUTS:
             raise unsupported(f"{pixel_format} cannot be written as {self}", pixel_format, LAYOUTS)
 
@@ -59,6 +63,8 @@ class Encoder:
             return self._jpeg.encode(frame, exif)
         if self.kind is PictureKind.PNG:
             return encode_png(frame, exif, self._levels)
+        if self.kind is PictureKind.DNG:
+            return encode_dng(frame, exif)
         return encode_tiff(frame, exif, self._levels)
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from agent.errors import StateError, StorageError
 from agent.pipeline.calls import LINUX, Files
-from agent.pipeline.files import Durability, storage_error
+from agent.pipeline.files import Durability, storage_error, write_all
 from agent.pipeline.record import FrameRecord
 
 LOG_NAME = "frames.jsonl"
 _BLOCK = 1 << 16
+_START = b'{"file":"'
 
 
 class FrameLog:
@@ -61,6 +65,48 @@ class FrameLog:
             raise self._cut_back(error) from error
         self._size += len(line)
 
+    def drop(self, names: Collection[str]) -> int:
+        """Take out the lines of these files; how many. Whoever reads sees the old log or the new one, whole.
+
+        Raises: StorageError, with the log as it was before; StateError after `release`.
+        """
+        if self._fd is None:
+            raise StateError(
+                "this frame log was released", hint="open a new one", state="released", verb="drop", allowed=[]
+            )
+        part = str(self.path.with_name(f".{self.path.name}.part"))
+        try:
+            fd, size, dropped = self._copied(part, frozenset(names))
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._files.unlink(part)
+            raise storage_error(error, self.path) from error
+        old, self._fd, self._size = self._fd, fd, size
+        with contextlib.suppress(OSError):  # nothing of the old one is wanted any more
+            self._files.close(old)
+        return dropped
+
+    def _copied(self, part: str, names: frozenset[str]) -> tuple[int, int, int]:
+        """A log without these names in the place of this one: its descriptor, its size, how many lines were dropped."""
+        fd = self._files.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+        try:
+            self._files.lock(fd)
+            size = dropped = 0
+            with self.path.open("rb") as lines:
+                while block := lines.readlines(_BLOCK):
+                    kept = [line for line in block if file_of(line) not in names]
+                    dropped += len(block) - len(kept)
+                    content = b"".join(kept)
+                    write_all(fd, (content,), self._files)
+                    size += len(content)
+            if self._durability is Durability.SYNCED:
+                self._files.fdatasync(fd)
+            self._files.rename(part, str(self.path))
+        except BaseException:
+            self._files.close(fd)
+            raise
+        return fd, size, dropped
+
     def release(self) -> None:
         """Close the file. Idempotent."""
         fd, self._fd = self._fd, None
@@ -96,6 +142,18 @@ class FrameLog:
             except OSError:
                 self.release()
         return storage_error(error, self.path)
+
+
+def file_of(line: bytes) -> str | None:
+    """The file that a line of a log is about; None for what is no such line."""
+    end = line.find(b'"', len(_START))
+    if line.startswith(_START) and end > 0 and b"\\" not in line[:end]:
+        return line[len(_START) : end].decode(errors="replace")  # quick: a log may have millions of lines
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found.get("file") if isinstance(found, dict) else None
 
 
 def _end_of_lines(fd: int) -> int:

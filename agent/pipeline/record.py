@@ -30,6 +30,9 @@ class FrameRecord:
 
     Times, `sequence` and `lost_before` as in `agent.v4l2.frame.Frame`; the rest as in `Circumstances`.
     `bytes_per_line` of each memory plane: what a reader of a raw file needs.
+    `began_ns`: start of the exposure as well as it is known. `pulse`: of its trigger. `encode_began_ns` and
+    `encode_ended_ns`: when it was worked on. `video_frame`: its number in a video. `skipped`: frames of its camera that
+    who recorded did not get since the one before. All on CLOCK_MONOTONIC.
     """
 
     file: str
@@ -50,13 +53,25 @@ class FrameRecord:
     bytes_per_line: tuple[int, ...]
     lost_before: int
     trace_ids: tuple[str, ...] = ()
+    began_ns: int | None = None
+    pulse: int | None = None
+    encode_began_ns: int | None = None
+    encode_ended_ns: int | None = None
+    video_frame: int | None = None
+    skipped: int = 0
+    plan: str = ""
 
     def as_line(self) -> bytes:
-        """One JSON object and a newline, UTF-8. Without `trace_ids` where no request had one."""
+        """One JSON object and a newline, UTF-8. Without what is not known of the fields from `trace_ids` on."""
         fields = asdict(self)
-        if not self.trace_ids:
-            del fields["trace_ids"]
+        for name in _LEFT_OUT:
+            if fields[name] is None or not (fields[name] or name in _NUMBERS):
+                del fields[name]
         return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+_NUMBERS = ("began_ns", "pulse", "encode_began_ns", "encode_ended_ns", "video_frame")
+_LEFT_OUT = ("trace_ids", *_NUMBERS, "skipped", "plan")
 
 
 def record_of(frame: Frame, *, file: str, camera: str, circumstances: Circumstances) -> FrameRecord:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from agent.clock import ReadClock, monotonic_ns
 from agent.errors import StateError
 from agent.pipeline.calls import LINUX, Files
 from agent.pipeline.colour import Levels
@@ -42,8 +44,10 @@ class PictureWriter:
         make: str = "",
         model: str = "",
         files: Files = LINUX,
+        read_monotonic_ns: ReadClock = monotonic_ns,
     ) -> None:
         self.camera = camera
+        self._now_ns = read_monotonic_ns
         self.kind = kind
         self._encoder = Encoder(kind, quality=quality, levels=levels, chroma=chroma)
         self._durability = durability
@@ -75,7 +79,9 @@ class PictureWriter:
         file = f"{self._name}-{self.number:06d}.{self.kind.suffix(frame.format.pixel_format)}"
         record = record_of(frame, file=file, camera=self.camera, circumstances=circumstances)
         exif = b"" if self.kind is PictureKind.RAW else exif_of(record, make=self._make, model=self._model)
+        began_ns = self._now_ns()
         pieces = self._encoder.encode(frame, exif)
+        record = replace(record, encode_began_ns=began_ns, encode_ended_ns=self._now_ns())
         with ExitStack() as seen:
             write_file(
                 self.folder / file,

@@ -69,7 +69,7 @@ def test_an_unknown_verb_names_the_known_ones(cli):
     result = cli("frobnicate")
     assert result.code == 2
     assert "no such command 'frobnicate'" in result.err
-    assert "devices, controls, capture, plan, trigger, config, serve, status, " in result.err
+    assert "devices, controls, capture, record, timeline, plan, trigger, config, serve, status, " in result.err
 
 
 def test_unexpected_exceptions_are_not_swallowed():

@@ -56,6 +56,7 @@ def test_the_documented_examples():
     assert found.metrics == Address("127.0.0.1", 9091)
     assert found.pictures == Pictures(Path("photos"), "png", 90)
     assert found.limits["client/line"] == Limit(10, NS_PER_S)
+    assert list(found.recordings) == ["night"]
     (group,) = found.groups.values()
     assert [camera.name for camera in group.cameras] == ["left", "top"]
     assert [camera.path for camera in group.cameras] == ["", ""]
@@ -65,6 +66,7 @@ def test_the_documented_examples():
     assert not found.plans["watch"].dated
     assert set(found.document) == {
         "access", "socket", "metrics", "cameras", "plans", "quotas", "limits", "realtime", "output", "file_type",
+        "recordings",
     }  # fmt: skip
 
 

@@ -63,6 +63,10 @@ class FailingFiles(LinuxFiles):
         self._enter("rename_new")
         super().rename_new(source, target)
 
+    def rename(self, source, target):
+        self._enter("rename")
+        super().rename(source, target)
+
     def _enter(self, call):
         self.calls.append(call)
         if call in self.fails:

@@ -45,6 +45,11 @@ def lines(folder):
     return [json.loads(line) for line in (folder / LOG_NAME).read_text().splitlines()]
 
 
+def untimed(line):
+    assert line.pop("encode_began_ns") <= line.pop("encode_ended_ns")
+    return line
+
+
 def facts_of(frame):
     return FACTS._replace(
         sequence=frame.sequence,
@@ -116,8 +121,15 @@ class Bench:
         return found
 
 
-@pytest.mark.parametrize("kind", PictureKind)
-@pytest.mark.parametrize("code", ["YUYV", "NM12", "MJPG", "RG10", "Y16-BE"])
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (code, kind)
+        for code in ("YUYV", "NM12", "MJPG", "RG10", "Y16-BE")
+        for kind in PictureKind
+        if kind is not PictureKind.DNG or code == "RG10"
+    ],
+)
 def test_a_picture_is_byte_for_byte_that_of_a_direct_write(tmp_path, kind, code):
     frame = jpeg_frame(camera_jpeg()) if code == "MJPG" else frame_of(code)
     circumstances = replace(CIRCUMSTANCES, exposure_requested_ns=None)
@@ -130,7 +142,7 @@ def test_a_picture_is_byte_for_byte_that_of_a_direct_write(tmp_path, kind, code)
     assert (tmp_path / "lent" / answer.file).read_bytes() == (tmp_path / "direct" / direct.file).read_bytes()
     (lent,), (written,) = lines(tmp_path / "lent"), lines(tmp_path / "direct")
     assert lent.pop("trace_ids") == list(TRACES)
-    assert lent == written
+    assert untimed(lent) == untimed(written)
 
 
 def test_a_line_without_requests_names_none(tmp_path):
@@ -381,5 +393,7 @@ def test_two_cameras_through_a_real_sink_process(tmp_path):
             "top/top-000000.jpg",
         ]
     )
-    for name in names(lent):
+    for name in ("side/side-000000.jpg", "top/top-000000.jpg"):
         assert (lent / name).read_bytes() == (direct / name).read_bytes()
+    for name in ("side", "top"):
+        assert [untimed(line) for line in lines(lent / name)] == [untimed(line) for line in lines(direct / name)]
