@@ -20,7 +20,7 @@ WHEELS ?= $(BUILD)/wheels
 DIST ?= dist
 DEB_COMPRESSION ?= xz
 # systemd-python builds against libsystemd; an agent without it keeps no structured journal
-EXTRAS ?= $(shell pkg-config --exists libsystemd 2>/dev/null && echo '[service]')
+EXTRAS ?= $(shell pkg-config --exists libsystemd 2>/dev/null && echo '[service,video]' || echo '[video]')
 LAYOUT = PYTHON='$(PYTHON)' PREFIX='$(PREFIX)' SYSTEM_PREFIX='$(SYSTEM_PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' \
   ZSH_COMPLETIONS='$(ZSH_COMPLETIONS)' EXTRAS='$(EXTRAS)' PURGE='$(PURGE)'
 
@@ -83,7 +83,7 @@ deb: PYTHON = /usr/bin/python3
 deb: $(WHEELS) ## A Debian package for this machine's release, in dist/
 	@rm -rf $(BUILD)/deb
 	@$(LAYOUT) DESTDIR=$(BUILD)/deb PREFIX=/usr SYSTEM_PREFIX=/usr SYSCONFDIR=/etc \
-	  ZSH_COMPLETIONS=/usr/share/zsh/vendor-completions EXTRAS='[service]' packaging/install $(WHEELS)
+	  ZSH_COMPLETIONS=/usr/share/zsh/vendor-completions EXTRAS='[service,video]' packaging/install $(WHEELS)
 	@DEB_COMPRESSION=$(DEB_COMPRESSION) packaging/deb $(BUILD)/deb $(DIST)
 
 constraints: ## Renew constraints.txt from what PyPI has today
