@@ -266,3 +266,11 @@ def test_a_reload_tells_what_was_changed_and_what_a_process_would_not_do(asked, 
     result = asked("config", "reload")
     assert result.code == 1
     assert "plan lapse: too fast" in result.err
+
+
+def test_who_looks_on_is_told_in_top():
+    from agent.cli.top import clients_text
+
+    figures = {"clients": 2, "client_frames": 900, "client_skipped": 14, "client_revoked": 1, "client_copied": 0}
+    assert clients_text(figures) == "2, 14 skipped, 1 revoked"
+    assert clients_text(figures | {"clients": 0}) == clients_text(None) == "-"
