@@ -179,6 +179,7 @@ def refuse(channel: socket.socket, error: AgentError) -> None:
     """Tell a client that it gets nothing, as far as its socket takes it, and close."""
     with channel, suppress(OSError):
         channel.setblocking(False)
+        _read_away(channel)
         channel.send(wire.pack_refused(Refused(error.code, error.message, error.hint)))
 
 

@@ -67,6 +67,7 @@ CAMERA = document(
     device=nullable({"type": "string"}),
     cause={"type": "string"},
     hint={"type": "string"},
+    clients=integer("Of the frame socket, who have its frames now.", least=0),
 )
 CONTROL = document(name={"type": "string"}, id=integer("V4L2_CID_...", least=0), kind={"type": "string"})
 CONTROL_VALUES = mapping(

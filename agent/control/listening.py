@@ -1,4 +1,4 @@
-"""The listening socket: made at a path with mode and group at once, or taken over from systemd."""
+"""Listening sockets: made at a path with mode and group at once, or taken over from systemd."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from agent.errors import InputError
 _LONGEST = 107
 """sun_path of unix(7), without its final zero."""
 _BACKLOG = 128
+_KINDS = (socket.SOCK_STREAM, socket.SOCK_SEQPACKET)
 _TAKEN = (errno.ECONNREFUSED, errno.ENOENT)
 
 
@@ -49,7 +50,9 @@ class Listening:
                     path.unlink()
 
 
-def listen(path: Path, *, mode: int = 0o660, gid: int | None = None) -> Listening:
+def listen(
+    path: Path, *, mode: int = 0o660, gid: int | None = None, kind: socket.SocketKind = socket.SOCK_STREAM
+) -> Listening:
     """A socket at `path`: whoever sees it there finds its mode and group set, and somebody listening.
 
     A socket that nobody listens on any more is replaced. Raises SocketTaken, InputError.
@@ -58,8 +61,8 @@ def listen(path: Path, *, mode: int = 0o660, gid: int | None = None) -> Listenin
         raise InputError(
             f"the path of the socket is longer than {_LONGEST - 9} bytes: {path}", hint="choose a shorter one"
         )
-    _check_free(path)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    _check_free(path, kind)
+    listener = socket.socket(socket.AF_UNIX, kind | socket.SOCK_NONBLOCK)
     beside = path.with_name(f".{secrets.token_hex(3)}")
     try:
         listener.bind(os.fsencode(beside))
@@ -76,20 +79,20 @@ def listen(path: Path, *, mode: int = 0o660, gid: int | None = None) -> Listenin
 
 
 def inherited(descriptor: int) -> Listening:
-    """The socket that systemd listened on for us (sd_listen_fds(3)); its path stays. Raises InputError."""
+    """A socket that systemd listened on for us (sd_listen_fds(3)); its path stays. Raises InputError."""
     listener = socket.socket(fileno=descriptor)
-    right = listener.family == socket.AF_UNIX and listener.type == socket.SOCK_STREAM
+    right = listener.family == socket.AF_UNIX and listener.type in _KINDS
     if not right or not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         listener.detach()
         raise InputError(
-            f"descriptor {descriptor} is not a unix stream socket that listens",
-            hint="in the .socket unit write ListenStream= with a path",
+            f"descriptor {descriptor} is not a unix socket for a stream or for packets that listens",
+            hint="in the .socket unit write ListenStream= and ListenSequentialPacket= with paths",
         )
     listener.setblocking(False)
     return Listening(listener)
 
 
-def _check_free(path: Path) -> None:
+def _check_free(path: Path, made: socket.SocketKind) -> None:
     try:
         kind = path.lstat().st_mode
     except FileNotFoundError:
@@ -98,7 +101,7 @@ def _check_free(path: Path) -> None:
         raise _refused(path, error) from error
     if not stat.S_ISSOCK(kind):
         raise SocketTaken(f"{path} exists and is no socket", hint="remove it, or choose another path", socket=str(path))
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    with socket.socket(socket.AF_UNIX, made) as probe:
         probe.setblocking(False)
         answer = probe.connect_ex(os.fsencode(path))
     if answer not in _TAKEN:

@@ -10,6 +10,8 @@ from agent.errors import AgentError
 from agent.units import NS_PER_S
 
 VERSION = 2
+SOCKET_NAME = "frames.sock"
+"""Where clients connect: a socket of this name in the folder of the control socket."""
 PACKET_BYTES = 64 * 1024
 """No message to a reader is larger."""
 ANSWER_BYTES = 4 * 1024

@@ -22,6 +22,7 @@ from agent.service.parts import Parts
 from agent.service.plan_book import KnownPlan
 
 _COUNTS = ("frames", "taken", "shared", "bytes", "faults", "restarts", "lent", "stored", "not_stored", "lost")
+_CLIENTS = ("clients", "client_frames", "client_skipped", "client_revoked", "client_copied")
 _PULSES = ("pulses", "matched", "missed", "late", "ambiguous", "spurious", "relocks", "out_of_budget", "strobes")
 _PERCENTILES = {"p50": Fraction(50), "p90": Fraction(90), "p99": Fraction(99), "p999": Fraction("99.9")}
 _PAGE_BYTES = resource.getpagesize()
@@ -39,6 +40,7 @@ def camera_document(parts: Parts, name: str) -> Document:
         "state": "idle",
         "cause": "",
         "hint": "",
+        "clients": 0,
     }
     problem = located.problems.get(name)
     if name not in located.cameras and problem is not None:
@@ -47,6 +49,9 @@ def camera_document(parts: Parts, name: str) -> Document:
     phase = parts.pages.phase(group, name)
     if phase is not None:
         found["state"] = phase.name.lower()
+    words = parts.pages.words(group, name)
+    if words is not None:
+        found["clients"] = words[Of.CLIENTS]
     change, trouble = parts.changes.get(name), parts.fleet.troubles.get(group)
     if group in parts.hanging:
         found |= {"state": "fault", "cause": parts.hanging[group], "hint": "unplug the camera: the driver then lets go"}
@@ -144,7 +149,7 @@ def stats_document(parts: Parts) -> Document:
     for name in parts.fleet.file.matches:
         words = parts.pages.words(parts.group_of(name), name)
         if words is not None:
-            cameras[name] = {key: words[Of[key.upper()]] for key in _COUNTS}
+            cameras[name] = {key: words[Of[key.upper()]] for key in (*_COUNTS, *_CLIENTS)}
     return {
         "now_ns": parts.now_ns(),
         "cameras": cameras,

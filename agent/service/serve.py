@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.capture.life import Ways
+from agent.capture.messages import Ready
 from agent.capture.quota_page import Room
 from agent.capture.supervisor import Supervisor, Told
 from agent.clock import Clock, ReadClock, monotonic_ns
-from agent.config.access import AccessWish, SocketWish
+from agent.config.access import AccessWish
 from agent.config.service_file import ServiceFile, load_service_file
 from agent.control.access import Access, group_ids
 from agent.control.broadcast import Broadcast
 from agent.control.facade import Document
-from agent.control.listening import Listening, inherited, listen
 from agent.control.server import Server
 from agent.errors import AgentError
 from agent.service.agent import CameraAgent
 from agent.service.fleet import Fleet
+from agent.service.frame_door import FrameDoor
 from agent.service.hearing import Hearing
 from agent.service.journal import Entries
 from agent.service.notify import Notifier, handed_over, notifier
@@ -31,6 +33,7 @@ from agent.service.parts import Parts
 from agent.service.plan_book import PlanBook, Standing
 from agent.service.present import OpenPresence, Presence
 from agent.service.processes import Processes
+from agent.service.sockets import open_sockets
 from agent.service.watchdog import Progress, Watchdog
 from agent.units import NS_PER_S
 
@@ -113,7 +116,7 @@ class Service:
         file = load_service_file(self._path)
         access = _access(file.access)
         watchdog = self._watchdog()
-        listeners = resources.enter_context(_listening(file.socket, around.socket, descriptors))
+        listeners = resources.enter_context(open_sockets(file.socket, around.socket, descriptors))
         presence = resources.enter_context(around.presence())
         self._broadcast = Broadcast()
         resources.callback(self._broadcast.end)
@@ -121,10 +124,15 @@ class Service:
         processes = resources.enter_context(Processes(supervisor, self._hear, around.now_ns))
         self._compose(file, processes)
         self._reloads_are_told()
-        self._server = Server(self.agent, [each.socket for each in listeners.all], access=access)
+        self._server = Server(self.agent, listeners.of(socket.SOCK_STREAM), access=access)
+        self._frame_door = FrameDoor(
+            self._parts, listeners.of(socket.SOCK_SEQPACKET), access=access, now_ns=around.now_ns
+        )
+        resources.callback(self._frame_door.close)
         resources.push_async_callback(self._end)
         self._follow(presence, resources)
         self._server.start()
+        self._frame_door.start()
         self._serves = True
         self._notifier.ready(self._status())
         if watchdog is not None:
@@ -181,6 +189,7 @@ class Service:
 
         def put_in_force() -> None:
             self._server.set_access(access)
+            self._frame_door.set_access(access)
 
         return put_in_force
 
@@ -188,6 +197,8 @@ class Service:
 
     def _hear(self, told: Told) -> None:
         self._hearing.hear(told)
+        if isinstance(told.message, Ready):
+            self._frame_door.ready(told.group)
 
     def _tell(self, kind: str, data: Document) -> None:
         self._around.journal.tell(kind, data)
@@ -233,6 +244,7 @@ class Service:
     async def _end(self) -> None:
         """Everything cancelled, streams off, processes gone. Those that do not end in their time are killed after."""
         self._notifier.stopping()
+        self._frame_door.close()
         for task in self._reloads:
             task.cancel()
         await asyncio.gather(*self._reloads, return_exceptions=True)
@@ -251,30 +263,6 @@ class Service:
         """As long as a group gives its process: the stop and each step of the escalation, and a second."""
         orders = [group.order.limits for group in self._parts.processes.supervisor.groups.values()]
         return max((limits.stop_ns + 4 * limits.step_ns for limits in orders), default=0) + 2 * NS_PER_S
-
-
-class _Listeners:
-    """The listening sockets. A context manager."""
-
-    def __init__(self, every: Iterable[Listening]) -> None:
-        self.all = tuple(every)
-
-    def __enter__(self) -> _Listeners:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with ExitStack() as steps:
-            for each in self.all:
-                steps.callback(each.release)
-
-
-def _listening(wish: SocketWish, path: Path | None, descriptors: Iterable[int]) -> _Listeners:
-    """What systemd handed over; else a socket of our own."""
-    handed = [inherited(fd) for fd in descriptors]
-    if handed:
-        return _Listeners(handed)
-    gid = None if wish.group is None else next(iter(group_ids([wish.group])))
-    return _Listeners([listen(path or wish.path, mode=wish.mode, gid=gid)])
 
 
 def _access(wish: AccessWish) -> Access:
