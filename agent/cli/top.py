@@ -97,11 +97,12 @@ def _camera_table(moment: Mapping[str, Any]) -> RenderableType:
             one["name"],
             one["state"],
             *(_figure(figures.get(one["name"]), key) for key in ("frames", "lost")),
+            clients_text(figures.get(one["name"])),
             one["cause"],
         ]
         for one in moment["cameras"]
     ]
-    return table(["camera", "state", "frames", "lost", ""], rows, whole=["camera", "state"])
+    return table(["camera", "state", "frames", "lost", "clients", ""], rows, whole=["camera", "state"])
 
 
 def _plan_table(plans: list[dict[str, Any]]) -> RenderableType:
@@ -121,6 +122,14 @@ def account_text(account: Mapping[str, Any]) -> str:
     ends = [f"{count} {key.replace('_', ' ')}" for key, count in account.items() if key.startswith(_ENDS) and count]
     ticks = account.get("ticks", 0)
     return f"{ticks} tick{'' if ticks == 1 else 's'}" + (f": {', '.join(ends)}" if ends else "")
+
+
+def clients_text(figures: object) -> str:
+    """Clients of a camera's frames, and what they did not get: `2, 14 skipped, 1 revoked`."""
+    if not isinstance(figures, dict) or not figures.get("clients"):
+        return "-"
+    ends = (("client_skipped", "skipped"), ("client_revoked", "revoked"), ("client_copied", "copied"))
+    return ", ".join([str(figures["clients"]), *(f"{figures[key]} {word}" for key, word in ends if figures.get(key))])
 
 
 def _figure(figures: object, key: str) -> str:

@@ -31,6 +31,10 @@ class RefusedByLender(AgentError):
         self.code = refused.code  # type: ignore[misc]
 
 
+class NotGreeted(ProtocolError):
+    """The other side closed before it said anything: the process behind it has just ended. Connect again."""
+
+
 class Borrower:
     """Receives frames from the lender at the other end of `channel`, which becomes this object's own.
 
@@ -39,7 +43,10 @@ class Borrower:
     """
 
     def __init__(self, channel: socket.socket, *, ioctl: Ioctl = fcntl.ioctl) -> None:
-        """Wait for the opening. Raises ProtocolError when something else comes, or nothing; RefusedByLender."""
+        """Wait for the opening.
+
+        Raises RefusedByLender; NotGreeted when the other side closes instead, ProtocolError when something else comes.
+        """
         self._channel = channel
         self._ioctl = ioctl
         self._pools: dict[int, MappedPool] = {}
@@ -48,6 +55,8 @@ class Borrower:
         if isinstance(message, wire.Refused):
             _close(fds)
             raise RefusedByLender(message)
+        if message is None:
+            raise NotGreeted("the lender closed before it said anything")
         if not isinstance(message, wire.Opening) or len(fds) > 1:
             _close(fds)
             raise ProtocolError("the lender did not begin with an opening")
@@ -121,11 +130,11 @@ class Borrower:
             _forget(self._pools.popitem()[1])
 
     def _message(self) -> tuple[wire.ToReader | None, list[int]]:
-        flags = socket.MSG_CMSG_CLOEXEC  # type: ignore[attr-defined,unused-ignore]
         try:
-            packet, fds, found, _ = socket.recv_fds(self._channel, wire.PACKET_BYTES, wire.FDS_AT_ONCE, flags)
-        except ConnectionResetError:  # it closed with answers of ours unread: an end as well
-            return None, []
+            packet, fds, found = self._packet()
+        except ConnectionResetError:
+            # it closed with answers of ours unread, which is told once; what it said before is still to be read
+            packet, fds, found = self._packet()
         if found & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
             _close(fds)
             raise ProtocolError("a message from the lender was cut off: too long, or too many descriptors are open")
@@ -134,6 +143,11 @@ class Borrower:
         except ProtocolError:
             _close(fds)
             raise
+
+    def _packet(self) -> tuple[bytes, list[int], int]:
+        flags = socket.MSG_CMSG_CLOEXEC  # type: ignore[attr-defined,unused-ignore]
+        packet, fds, found, _ = socket.recv_fds(self._channel, wire.PACKET_BYTES, wire.FDS_AT_ONCE, flags)
+        return packet, fds, found
 
     def _borrow(self, message: wire.FrameMessage, fds: list[int]) -> Borrowed:
         try:

@@ -12,7 +12,7 @@ from frames.pools import FACTS, GREY, LIMIT_NS, Channel, open_descriptors
 from agent.errors import StateError
 from agent.frames import wire
 from agent.frames.borrowed import DMA_BUF_IOCTL_SYNC, Revoked
-from agent.frames.borrower import Borrower, RefusedByLender
+from agent.frames.borrower import Borrower, NotGreeted, RefusedByLender
 from agent.frames.ledger import PoolTooSmall
 from agent.frames.lender import Lender
 from agent.frames.pool import LentPool
@@ -385,7 +385,7 @@ def test_a_reader_that_is_not_greeted_says_so():
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
         ours.close()
-        with pytest.raises(ProtocolError):
+        with pytest.raises(NotGreeted):
             Borrower(theirs)
 
 
@@ -443,3 +443,15 @@ def test_a_client_hears_what_its_camera_does_and_has_no_commit_token():
         assert borrower.hear() is None
         with pytest.raises(StateError, match="commit token"), borrower.commit(None):
             pytest.fail("entered without a token")
+
+
+def test_the_last_words_are_heard_though_answers_were_left_unread():
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.send(wire.pack_opening(b""))
+    with Borrower(theirs) as borrower:
+        borrower.answer(Answer(1, False, 0))
+        ours.send(wire.pack_refused(wire.Refused("stuck", "too late", "connect again")))
+        ours.close()
+        with pytest.raises(RefusedByLender, match="too late"):
+            borrower.hear()
+        assert borrower.hear() is None
