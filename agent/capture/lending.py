@@ -7,7 +7,7 @@ from agent.frames.ledger import FLOOR
 from agent.frames.pool import LentPool, Memory
 from agent.frames.wire import Facts, PoolFormat
 from agent.v4l2.buffers import BufferPool
-from agent.v4l2.formats import Format
+from agent.v4l2.format import Format
 from agent.v4l2.frame import Frame
 from agent.v4l2.uapi import BufType
 

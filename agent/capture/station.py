@@ -16,7 +16,7 @@ from agent.frames.ledger import FLOOR
 from agent.frames.pool import LentPool
 from agent.frames.wire import State, Streaming
 from agent.v4l2.buffers import BufferPool
-from agent.v4l2.formats import Format
+from agent.v4l2.format import Format
 
 _FOR_PLANS = 1
 """Buffers that clients leave for the pictures of plans."""

@@ -102,10 +102,10 @@ class PlayedLender:
             pool.announce()
         return pool
 
-    def lend(self, pool, index=0, *, facts=FACTS, skipped=0, traces=b"", used=None, offsets=None):
-        """Lend a buffer; its lease."""
+    def lend(self, pool, index=0, *, facts=FACTS, skipped=0, traces=b"", used=None, offsets=None, good=True):
+        """Lend a buffer; its lease. `good` False: it is revoked before the message is sent."""
         lease, self._next_lease = self._next_lease, self._next_lease + 1
-        pool.marks.words[index] = lease
+        pool.marks.words[index] = lease if good else 0
         used = used or pool.lengths
         offsets = offsets or (0,) * len(used)
         count = len(traces) // wire.TRACE_BYTES

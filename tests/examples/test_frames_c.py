@@ -104,8 +104,7 @@ def test_what_was_taken_back_on_its_way_is_answered_and_not_printed(door):
     with Program(door, "1") as program:
         lender = lender_of(door)
         pool = lender.pool()
-        leases = [lender.lend(pool, 0), lender.lend(pool, 0), lender.lend(pool, 0)]  # the mark is that of the last
-        pool.revoke(0)
+        leases = [lender.lend(pool, 0, good=False) for _ in range(3)]
         good = lender.lend(pool, 1, facts=FACTS._replace(sequence=7))
         assert program.line()[0] == "7"
         code, out, _ = program.ended()
