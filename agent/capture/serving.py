@@ -160,16 +160,29 @@ class Serving(ABC):
     def _has_room(self) -> bool:
         """Whether one frame more may be out. Without clients, who lends for storing sees to that alone."""
         station = self.station
-        return not station.held or self._not_clients() + station.held < station.limit or station.make_room()
+        while station.held and self._not_clients() + station.held >= station.limit:
+            if not station.make_room():
+                return False
+        return True
 
     def _not_clients(self) -> int:
         """Frames that are out, and that no client has."""
+        if self._shared and self.station.freed:
+            self.station.freed = [
+                (session, shot) for session, shot in self.station.freed if not self._is_unshared(shot)
+            ]
         return self.requests.lent - len(self._shared)
+
+    def _is_unshared(self, shot: Shot) -> bool:
+        """Whether clients and sink had the frame; now only one of them has."""
+        was_shared = id(shot) in self._shared
+        self._shared.discard(id(shot))
+        return was_shared
 
     def _offer_clients(self, session: Session, shot: Shot, pulse: int | None, *, lent: bool, takers: bool) -> bool:
         """Whether the frame is theirs too from now on; `lent`: it is out to be stored, `takers`: ticks got it."""
         served = self.requests.served() if takers else ()
-        is_taken = self.station.offer(session, shot, pulse, served, self._not_clients(), is_out=lent)
+        is_taken = self.station.offer(session, shot, pulse, served, self._not_clients, is_out=lent)
         if is_taken and lent:
             self._shared.add(id(shot))
         self.clients_let_go()
@@ -183,11 +196,9 @@ class Serving(ABC):
 
     def _let_go(self, session: Session, shot: Shot) -> None:
         """One of the two who can have a frame has it no more: it is the driver's when the other one has not either."""
-        if id(shot) in self._shared:
-            self._shared.remove(id(shot))
-            return
-        self._kept.append((session, shot))
-        self._put_kept_back()
+        if not self._is_unshared(shot):
+            self._kept.append((session, shot))
+            self._put_kept_back()
 
     def returned(self, back: Returned) -> None:
         """A lent frame came back, stored or not."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from agent.capture.board import Of
@@ -101,14 +101,14 @@ class Station:
         shot: Shot,
         pulse: int | None,
         served: Sequence[tuple[str, str]],
-        others: int,
+        others: Callable[[], int],
         *,
         is_out: bool,
     ) -> bool:
         """A good frame came; whether clients have it now, or wait for it.
 
-        `served`: plan and trace id of each tick that got it. `others`: frames that are out and no client has, `is_out`:
-        this is one of them.
+        `served`: plan and trace id of each tick that got it. `others` tells how many frames are out that no client has;
+        `is_out`: this is one of them.
         """
         if self._armed is None:
             return False
@@ -134,9 +134,8 @@ class Station:
         return bool(loan.holders)
 
     def make_room(self) -> bool:
-        """A plan wants a frame while all that may be out are: one that waits for a client is skipped for it."""
-        before = len(self._held)
-        return self._skip_one() and len(self._held) < before
+        """A plan wants a frame while all that may be out are: one that only waits is skipped. False: none waits."""
+        return self._skip_one()
 
     def pump(self, subscriber: Subscriber) -> None:
         """Lend a client what waits for it, if it may have more."""
@@ -205,10 +204,10 @@ class Station:
         except OSError as error:
             raise MemoryShort(f"no memory for a client: {error}", hint="end other programs, or clients") from error
 
-    def _make_room(self, others: int, *, is_out: bool) -> bool:
+    def _make_room(self, others: Callable[[], int], *, is_out: bool) -> bool:
         """Whether clients may have one frame more, at the cost of those that wait if need be."""
         limit = self.limit
-        while len(self._held) >= limit - _FOR_PLANS or (not is_out and others + len(self._held) >= limit):
+        while len(self._held) >= limit - _FOR_PLANS or (not is_out and others() + len(self._held) >= limit):
             if not self._skip_one():
                 return False
         return True

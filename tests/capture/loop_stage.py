@@ -8,6 +8,7 @@ from capture.stage import HeldPublisher, ManualHelper
 from agent.capture import messages as m
 from agent.capture.board import Board, Of
 from agent.capture.channel import Channel, open_pair
+from agent.capture.door import Door, open_door
 from agent.capture.helper import Outcome
 from agent.capture.inbox import Inbox
 from agent.capture.loop import CaptureLoop
@@ -116,6 +117,7 @@ class LoopStage:
         cameras=NAMES,
         limits=None,
         open_pwm=PwmOut,
+        settings=None,
     ):
         self.clock = ManualClock()
         self.quotas_words = memoryview(bytearray(8 * Buckets.words_for(8 + capacity))).cast("q")
@@ -136,6 +138,7 @@ class LoopStage:
         )
         self._camera_trigger, self._triggered, self._open_pwm = camera_trigger, cameras, open_pwm
         self.wrap_output = self.wrap_input = self.prepare_camera = self.hold = self.pulled = None
+        self._settings = settings or Settings(settle_frames=0)
         self._adopted, self._left_off = adopted, left_off
         self._queue_messages = queue_messages
 
@@ -149,7 +152,7 @@ class LoopStage:
             self.lines = undo.enter_context(wired_lines(self.kernel))
             self._set_the_scene(undo)
             self.cameras = dict(zip(NAMES, self.kernel.cameras, strict=True))
-            settings = Settings(settle_frames=0)
+            settings = self._settings
             orders = [
                 CameraOrder(
                     name=name,
@@ -176,8 +179,18 @@ class LoopStage:
             assignment = Assignment(order=order, adopted=self._adopted, left_off=self._left_off)
             places = {name: place for place, name in enumerate(order.quotas)}
             quotas = Quotas(self.buckets, places, len(places))
+            self.door, their_door = open_door()
+            undo.callback(self.door.release)
             equipment = Equipment(
-                self.kernel, assignment, inbox, channel, self.board, quotas, self.lines, self._open_pwm
+                self.kernel,
+                assignment,
+                inbox,
+                channel,
+                self.board,
+                quotas,
+                self.lines,
+                self._open_pwm,
+                Door(their_door),
             )
             self.loop = CaptureLoop(equipment, self.publisher, make_helper=self._make_helper, now_ns=self.clock.now_ns)
             undo.callback(self.loop.release)
@@ -242,7 +255,7 @@ class LoopStage:
     def due_ns(self):
         loop = self.loop
         times = [loop.scheduler.next_ns, loop.publisher.next_ns(), *(unit.next_ns for unit in loop.units.values())]
-        times.append(loop.lines.next_ns)
+        times += [loop.lines.next_ns, loop.subscribers.next_ns]
         return min((time for time in times if time is not None), default=None)
 
     def is_due(self):
