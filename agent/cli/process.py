@@ -20,9 +20,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--channel", type=int, required=True, metavar="N", help="descriptor of the command socket")
     parser.add_argument("--page", type=int, required=True, metavar="N", help="descriptor of the shared page")
     parser.add_argument("--quotas", type=int, required=True, metavar="N", help="descriptor of the page of quotas")
-    parser.add_argument(
-        "--door", type=int, required=True, metavar="N", help="descriptor that clients come by"
-    )
+    parser.add_argument("--door", type=int, required=True, metavar="N", help="descriptor that clients come by")
     parser.add_argument("--simulate", action="store_true", help="simulated cameras instead of this machine's")
     options = parser.parse_args(arguments)
     with open_machine(options.simulate) as machine:

@@ -7,11 +7,11 @@ import socket
 from pathlib import Path
 
 from agent.client.errors import AgentUnreachable, NotAllowed
+from agent.frames.values import SOCKET_NAME
 
-DEFAULT_SOCKET = Path("/run/camera-agent/frames.sock")
+DEFAULT_SOCKET = Path("/run/camera-agent") / SOCKET_NAME
 CONTROL_VARIABLE = "CAMERA_AGENT_SOCKET"
 """Names the control socket, for the command line as well; frames are beside it."""
-SOCKET_NAME = "frames.sock"
 
 
 def frames_socket(path: str | os.PathLike[str] | None) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -41,12 +42,14 @@ class AsyncFeed(Subscription):
         """
         return await self._wait_for(self.step, timeout_s)
 
-    async def latest(self, timeout_s: float | None = None) -> Frame:
+    async def latest(self, timeout_s: float | None = None, *, max_age_s: float | None = None) -> Frame:
         """The newest frame that is here, the next one when none is; what was older is given back unread.
 
+        A frame may have waited here for as long as its lease allows. `max_age_s`: none that was taken longer ago.
         Raises as `next`.
         """
-        return await self._wait_for(self.newest, timeout_s)
+        max_age_ns = None if max_age_s is None else round(max_age_s * NS_PER_S)
+        return await self._wait_for(partial(self.newest, max_age_ns), timeout_s)
 
     async def _wait_for(self, step: Callable[[], Frame | Wait], timeout_s: float | None) -> Frame:
         timeout_s = self.timeout_s if timeout_s is None else timeout_s

@@ -130,6 +130,11 @@ class Frame:
         return self._borrowed.lease
 
     @property
+    def place(self) -> int:
+        """Which buffer of its pool it lies in."""
+        return self._borrowed.place
+
+    @property
     def planes(self) -> tuple[Plane, ...]:
         """What the driver wrote, a flat view of each memory plane. Raises Revoked, GivenBack."""
         return self._readable().planes

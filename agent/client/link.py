@@ -6,9 +6,10 @@ import fcntl
 import socket
 import threading
 from collections import deque
+from contextlib import suppress
 
 from agent.frames.borrowed import Borrowed, Ioctl
-from agent.frames.borrower import Borrower
+from agent.frames.borrower import Borrower, NotGreeted
 from agent.frames.values import Answer, State
 
 
@@ -58,12 +59,12 @@ class Link:
 
     def _opened(self) -> Borrower | None:
         """Set up as soon as the opening is there; None when the end came instead. Raises BlockingIOError."""
+        with suppress(ConnectionResetError):  # told once; what was said before that is still to be read
+            self._channel.recv(1, socket.MSG_PEEK)
         try:
-            if not self._channel.recv(1, socket.MSG_PEEK):
-                return None
-        except ConnectionResetError:
+            borrower = Borrower(self._channel, ioctl=self._ioctl)
+        except NotGreeted:
             return None
-        borrower = Borrower(self._channel, ioctl=self._ioctl)
         self._channel.setblocking(False)
         self._borrower = borrower
         return borrower

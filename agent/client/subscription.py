@@ -20,8 +20,8 @@ from agent.units import NS_PER_MS, NS_PER_S
 
 _FIRST_PAUSE_NS = 20 * NS_PER_MS
 _LONGEST_PAUSE_NS = NS_PER_S
-_PASSING = ("stuck", "agent_stopping", "overloaded")
-"""Refusals after which another attempt may succeed."""
+_PASSING = ("stuck",)
+"""Refusals after which another connection gives frames."""
 
 
 class Wait(NamedTuple):
@@ -107,18 +107,26 @@ class Subscription:
             elif (frame := self._taken(heard, link)) is not None:
                 return frame
 
-    def newest(self) -> Frame | Wait:
-        """The newest frame there is, those before it given back; or what to wait for. Raises as `step`."""
-        found = self.step()
-        while isinstance(found, Frame):
-            newer = self.step()
-            if isinstance(newer, Wait):
-                break
-            self._missed[found.camera] += 1 + found.skipped
-            found.release()
+    def newest(self, max_age_ns: int | None) -> Frame | Wait:
+        """The newest frame there is, or what to wait for; those before it, and those too old, are given back.
+
+        `max_age_ns`: since its `timestamp_ns`. Raises as `step`.
+        """
+        newest: Frame | None = None
+        while isinstance(found := self.step(), Frame):
+            if newest is not None:
+                self._throw_away(newest, found)
+            newest = found
+        if newest is not None and max_age_ns is not None and self._now_ns() - newest.timestamp_ns > max_age_ns:
+            self._throw_away(newest)
+            newest = None
+        return newest or found
+
+    def _throw_away(self, frame: Frame, newer: Frame | None = None) -> None:
+        self._missed[frame.camera] += 1 + frame.skipped
+        frame.release()
+        if newer is not None:
             newer.skipped += self._missed.pop(newer.camera, 0)
-            found = newer
-        return found
 
     def no_frame(self, timeout_s: float) -> AgentError:
         """The error for nothing having come in time: why, as far as it is known."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from agent.errors import AgentError
 from agent.frames import wire
+from agent.frames.marks import fence
 from agent.frames.wire import Facts, PoolFormat, ProtocolError
 
 DMA_BUF_IOCTL_SYNC = 0x4008_6200
@@ -103,7 +104,8 @@ class Borrowed:
 
     @property
     def revoked(self) -> bool:
-        """Whether the lender has taken it back."""
+        """Whether the lender has taken it back; looked at after all that was read before."""
+        fence()
         return bool(self._pool.marks[self._place] != self._message.generation)
 
     def check(self) -> None:

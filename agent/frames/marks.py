@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import select
+import threading
 
 from agent.frames.wire import ProtocolError
 from agent.kernel import PROT_READ, PROT_WRITE, Mapping
@@ -50,6 +51,21 @@ class Marks:
             self.words[index] = 0
         self._mapping.release()
         os.close(self._fd)
+
+
+_FIRST, _SECOND = threading.Lock(), threading.Lock()
+
+
+def fence() -> None:
+    """What was read before is read before anything that is read after this, on weakly ordered processors as well.
+
+    Python has no fence. A store-release followed by a load-acquire is one for reads (Arm ARM, B2.3: both are RCsc):
+    giving back one lock, then taking another.
+    """
+    with _FIRST:
+        pass
+    with _SECOND:
+        pass
 
 
 def map_marks(fd: int, buffers: int) -> memoryview:

@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
-from agent.frames.borrowed import Borrowed
+from typing import Protocol
+
+from agent.frames.borrowed import Plane
+from agent.frames.values import Facts, PoolFormat
 from agent.v4l2.format import Format, PlaneLayout
 from agent.v4l2.frame import Frame
 
 
-def frame_of(borrowed: Borrowed) -> Frame:
+class Lent(Protocol):
+    """A frame on loan: the sink process's (`agent.frames.borrowed`), or a client's (`agent.client.frame`)."""
+
+    @property
+    def form(self) -> PoolFormat:
+        """What the planes hold."""
+        ...
+
+    @property
+    def facts(self) -> Facts:
+        """When and how it was taken."""
+        ...
+
+    @property
+    def place(self) -> int:
+        """Which buffer of its pool."""
+        ...
+
+    @property
+    def planes(self) -> tuple[Plane, ...]:
+        """The lender's memory."""
+        ...
+
+
+def frame_of(lent: Lent) -> Frame:
     """A lent frame as the pipeline knows frames. Its planes are the lender's memory."""
-    form, facts = borrowed.form, borrowed.facts
+    form, facts = lent.form, lent.facts
     return Frame(
-        index=borrowed.place,
+        index=lent.place,
         format=Format(
             form.pixel_format,
             form.width_px,
@@ -19,7 +46,7 @@ def frame_of(borrowed: Borrowed) -> Frame:
             tuple(PlaneLayout(*plane) for plane in form.planes),
             form.interlaced,
         ),
-        planes=borrowed.planes,
+        planes=lent.planes,
         sequence=facts.sequence,
         timestamp_ns=facts.timestamp_ns,
         timestamp_clock=facts.timestamp_clock,

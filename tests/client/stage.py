@@ -8,12 +8,19 @@ import time
 from frames.pools import FACTS, GREY, Pool
 
 from agent.client import connect
+from agent.client.wanted import wanted
 from agent.frames import wire
 from agent.frames.marks import CommitToken, Marks
 from agent.frames.values import Answer, Refused, State, Streaming
 
 FLAGS = socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK
 LIMIT_NS = 1_000_000_000
+
+
+def wish(**changes):
+    """A subscription to `top`, the simplest there is."""
+    plain = {"kind": "camera", "every": False, "after_ns": None, "most": 1, "depth": 1, "lease_s": None}
+    return wanted("top", **{**plain, **changes})
 
 
 class Door:

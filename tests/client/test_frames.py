@@ -1,14 +1,16 @@
 """What a client gets: the frame as it was lent, for as long as it is lent, and not one moment longer."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
 from frames.pools import FACTS, GREY, open_descriptors
 
-from agent.client import GivenBack, InputError, Revoked
+from agent.client import GivenBack, InputError, NoFrame, Revoked
 from agent.frames.values import PoolFormat, Target
 from agent.frames.wire import TRACE_BYTES
+from agent.pipeline.lent import frame_of
 
 YUYV = PoolFormat("YUYV", 32, 32, ((64, 2048),))
 
@@ -29,6 +31,9 @@ def test_a_frame_arrives_as_it_is(door):
         assert frame.trace_ids == (bytes(range(16)).hex(), bytes(range(16, 32)).hex())
         assert frame.image.tolist() == pool.planes[2][0].reshape(32, 64).tolist()
         assert "4711" in repr(frame)
+        captured = frame_of(frame)  # as encoders take it
+        assert (captured.index, str(captured.format), captured.sequence) == (2, "GREY 64x32", 4711)
+        assert captured.planes[0].tolist() == pool.planes[2][0].tolist()
 
 
 def test_what_is_asked_for_is_what_is_sent(door):
@@ -228,6 +233,24 @@ def test_the_latest_is_the_newest_that_is_here(door):
         last = lender.lend(pool)
         assert feed.latest().lease == last
         assert lender.returned() == [leases[2]]
+
+
+def test_the_latest_is_not_too_old(door):
+    feed, lender = door.serve(most=2)
+    with feed:
+        pool = lender.pool()
+        now_ns = time.monotonic_ns()
+        old = lender.lend(pool, 0, facts=FACTS._replace(timestamp_ns=now_ns - 500_000_000), skipped=1)
+        with pytest.raises(NoFrame):
+            feed.latest(timeout_s=0, max_age_s=0.4)
+        assert lender.returned() == [old]
+        new = lender.lend(pool, 1, facts=FACTS._replace(timestamp_ns=now_ns), skipped=1)
+        frame = feed.latest(max_age_s=60)
+        assert (frame.lease, frame.skipped) == (new, 3)
+        frame.release()
+        lender.returned()
+        lender.lend(pool, 0, facts=FACTS._replace(timestamp_ns=now_ns - 500_000_000))
+        assert feed.latest().lease == 3, "of any age, when none is asked for"
 
 
 def test_unknown_conversions_and_levels_name_what_is_allowed(door):

@@ -79,7 +79,7 @@ class _Client:
             return
         index = self._free.pop(0)
         self._pool.planes[index][0][:] = np.arange(4096) % 200
-        facts = FACTS._replace(sequence=self._sequence, began_ns=began_ns, pulse=self._sequence)
+        facts = FACTS._replace(sequence=self._sequence, timestamp_ns=began_ns, began_ns=began_ns, pulse=self._sequence)
         lease = self._lender.lend(
             self._number, index, facts, self._pool.planes[index], (0,), [f"{7:032x}"], 10**9, index
         )

@@ -154,19 +154,34 @@ def test_the_end_is_told(door):
         assert program.ended() == (3, "", "the connection ended\n")
 
 
+def test_last_words_are_heard_though_an_answer_was_not(door):
+    with Program(door) as program:
+        lender = lender_of(door)
+        lender.lend(lender.pool())
+        assert program.line()
+        assert select.select([lender.channel], [], [], 20)[0], "its answer is there, and nobody reads it"
+        lender.refuse("stuck", "too late", "connect again")
+        assert program.ended() == (1, "", "refused: stuck; too late; connect again\n")
+
+
 def test_more_traces_than_fit_come_in_a_file(door):
-    with Program(door, "2") as program:
+    with Program(door, "4") as program:
         lender = lender_of(door)
         pool = lender.pool()
         count = wire.TRACES_INLINE + 1
-        pool.marks.words[0] = 9
-        message = wire.pack_frame(pool.number, 0, 9, 9, 1, FACTS, (0,), (2048,), count)
-        with open("/dev/null") as file:
-            lender.send(message, [file.fileno()])
-        assert program.line()[0] == str(FACTS.sequence)
-        assert returned(lender) == [9]
-        lender.lend(pool, 1)
-        assert program.line()
+        held = []
+        for lease in range(1, 5):
+            pool.marks.words[0] = lease
+            message = wire.pack_frame(pool.number, 0, lease, lease, 1, FACTS, (0,), (2048,), count)
+            with open("/dev/null") as file:
+                lender.send(message, [file.fileno()])
+            assert program.line()[0] == str(FACTS.sequence)
+            assert lease in returned(lender)
+            if lease < 4:
+                lender.state("STREAMING")  # told after the descriptor was closed
+                program.said()
+                held.append(len(list(Path(f"/proc/{program.process.pid}/fd").iterdir())))
+        assert held == [held[0]] * 3
         assert program.ended()[0] == 0
 
 
@@ -214,6 +229,39 @@ def test_with_the_agents_own_lender(door):
         finally:
             lender.release()
             pool.release()
+
+
+MEANWHILE = """
+#include <stdatomic.h>
+static void meanwhile(void);
+#undef atomic_thread_fence
+#define atomic_thread_fence(order) meanwhile() /* what happens between reading and the second look */
+#define main example
+#include "SOURCE"
+#undef main
+static _Atomic uint64_t marks[2] = { 5, 6 };
+static int revokes;
+static void meanwhile(void) { if (revokes) marks[1] = 0; }
+int main(void) {
+    uint8_t memory[128] = { 1, 2, 3 };
+    struct plane planes[2] = { { memory, 128, -1 }, { memory, 128, -1 } };
+    struct frame frame = { .pool = 7, .place = 1, .generation = 6, .lengths = { 128 } };
+    pools[3] = (struct mapped){ 7, 2, 1, marks, planes };
+    printf("%d\\n", read_frame(&frame));
+    revokes = 1;
+    printf("%d\\n", read_frame(&frame));
+    marks[1] = 6; revokes = 0; frame.generation = 4;
+    printf("%d\\n", read_frame(&frame));
+    return example == 0;
+}
+"""
+
+
+def test_the_mark_is_looked_at_before_and_after_reading(tmp_path):
+    program = tmp_path / "meanwhile.c"
+    program.write_text(MEANWHILE.replace("SOURCE", str(SOURCE)))
+    done = subprocess.run([compiled(program, "-Wno-address")], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["0 0 6", "1", "0", "0"], "good; revoked while it was read; revoked before"
 
 
 def test_it_says_how_it_is_used(tmp_path):

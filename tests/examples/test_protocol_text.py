@@ -119,9 +119,16 @@ def test_bounds_and_codes_of_the_capture_process():
     assert f"| {subscribers.MOST_CLIENTS}, {subscribers.MOST_OF_ONE} |" in bounds
     assert f"{subscriber.STUCK_NS // 10**9} s" in bounds
     from agent.capture.station import MemoryShort
+    from agent.control.errors import NotAllowed, NotFound
+    from agent.errors import StateError
     from agent.frames.ledger import PoolTooSmall
+    from agent.service import frame_door
 
+    assert f"| {frame_door.MOST_WAITING}, {frame_door.MOST_OF_ONE} |" in bounds
     for error in (
+        NotAllowed,
+        NotFound,
+        StateError,
         subscriber.Stuck,
         subscribers.TooManyClients,
         subscribers.TargetUnknown,
@@ -129,7 +136,7 @@ def test_bounds_and_codes_of_the_capture_process():
         PoolTooSmall,
         values.ProtocolError,
     ):
-        assert f"| `{error.code}` |" in TEXT
+        assert f"`{error.code}`" in TEXT[TEXT.index("## Refusals") :]
 
 
 def test_the_c_example_has_the_same_structures(tmp_path):
