@@ -14,6 +14,7 @@ import pytest
 import agent
 from agent.cli.main import main
 from agent.config.service_file import ServiceFile, load_service_file
+from agent.frames.wire import SOCKET_NAME
 
 ROOT = Path(__file__).parent.parent
 UNITS = ROOT / "systemd"
@@ -275,6 +276,7 @@ def test_service_and_socket_agree():
     service, socket = dict(settings("camera-agent.service")), dict(settings("camera-agent.socket"))
     assert socket["ListenStream"] == str(ServiceFile().socket.path), "the usual one of the configuration"
     assert socket["ListenStream"] == f"/run/{service['RuntimeDirectory']}/control.sock"
+    assert socket["ListenSequentialPacket"] == f"/run/{service['RuntimeDirectory']}/{SOCKET_NAME}"
     assert service["RuntimeDirectoryPreserve"] == "yes", "the folder of an open socket"
     assert socket["SocketMode"] == "0660"
     assert socket["SocketGroup"] == service["Group"]

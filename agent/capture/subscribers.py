@@ -24,8 +24,8 @@ MOST_CLIENTS = 64
 """Of one group."""
 MOST_OF_ONE = 32
 """Of one user."""
-_EVENTS_A_TURN = 16
-_ARRIVALS_A_TURN = 4
+_EVENTS_A_TURN = 4
+_ARRIVALS_A_TURN = 1
 
 
 class TooManyClients(AgentError):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from agent.capture.child import Inherited
+from agent.capture.descriptors import raise_limit
 from agent.capture.loop import CaptureLoop
 from agent.capture.process import Equipment, Loop, leave, serve
 from agent.capture.publish import NoPublisher, Publisher, SinkPublisher
@@ -23,6 +24,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--door", type=int, required=True, metavar="N", help="descriptor that clients come by")
     parser.add_argument("--simulate", action="store_true", help="simulated cameras instead of this machine's")
     options = parser.parse_args(arguments)
+    raise_limit()
     with open_machine(options.simulate) as machine:
         inherited = Inherited(options.channel, options.page, options.quotas, options.door)
 

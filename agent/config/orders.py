@@ -39,13 +39,15 @@ class Setting:
     """What a file is read for. `keeps`: there is a folder for what plans store.
 
     `complete`: nothing can be added later, so what names no camera and no client of this file is a mistake.
-    `least_burst`: of stored frames, for which every camera has buffers, whatever its plans are.
+    `least_burst`: of stored frames, for which every camera has buffers, whatever its plans are. `for_clients`: buffers
+    more than plans need, for those who look on.
     """
 
     times: Times
     keeps: bool
     complete: bool
     least_burst: int = 0
+    for_clients: int = 0
 
 
 def read_orders(table: Table, setting: Setting) -> Orders:
@@ -66,7 +68,7 @@ def read_orders(table: Table, setting: Setting) -> Orders:
     modes = () if modes_at is None else read_trigger_modes(modes_at)
     cameras = fit(cameras, groups, entries, modes_at, modes)
     plans = _by_group(cameras, expand(entries))
-    cameras = {name: _with_room(camera, entries, setting.least_burst) for name, camera in cameras.items()}
+    cameras = {name: _with_room(camera, entries, setting) for name, camera in cameras.items()}
     orders = (
         GroupOrder(
             name=group,
@@ -99,7 +101,7 @@ def _groups(table: Table, cameras: Mapping[str, Camera], names: frozenset[str] |
     return read_groups(value, frozenset(camera.group for camera in cameras.values()) if known else None)
 
 
-def _with_room(camera: Camera, entries: Sequence[PlanEntry], least_burst: int) -> Camera:
+def _with_room(camera: Camera, entries: Sequence[PlanEntry], setting: Setting) -> Camera:
     """With enough buffers for the longest burst that is stored: its frames are all out before the first is back."""
     name = camera.order.name
     ours = [
@@ -107,10 +109,12 @@ def _with_room(camera: Camera, entries: Sequence[PlanEntry], least_burst: int) -
         for entry in entries
         if entry.order.store and (entry.group == camera.group if entry.group else entry.order.plan.camera == name)
     ]
-    longest = max((entry.order.plan.burst for entry in ours), default=least_burst)
+    longest = max((entry.order.plan.burst for entry in ours), default=setting.least_burst)
     needed = longest + FLOOR
     if camera.buffers is None:
-        count = min(max(camera.order.settings.buffer_count, needed + _SPARE_BUFFERS), _MOST_BUFFERS)
+        count = min(
+            max(camera.order.settings.buffer_count, needed + _SPARE_BUFFERS + setting.for_clients), _MOST_BUFFERS
+        )
         settings = replace(camera.order.settings, buffer_count=count)
         camera = replace(camera, order=replace(camera.order, settings=settings))
     for entry in ours:

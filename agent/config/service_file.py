@@ -90,7 +90,7 @@ def read_table(table: Table) -> ServiceFile:
     """All keys of a service's file. What is wrong goes to the problems."""
     pictures = read_pictures(table, USUAL_OUTPUT)
     keeps = pictures.output is not None
-    orders = read_orders(table, Setting(times=_TIMES, keeps=keeps, complete=False, least_burst=1))
+    orders = read_orders(table, Setting(times=_TIMES, keeps=keeps, complete=False, least_burst=1, for_clients=1))
     return ServiceFile(
         groups={order.name: _canonical(order, len(orders.plans[order.name])) for order in orders.groups},
         plans=_plans(orders),

@@ -17,6 +17,8 @@ from agent.frames.wire import Answer, Facts, ProtocolError, Ready
 
 _NO_ROOM = (BlockingIOError, BrokenPipeError, ConnectionResetError)
 """A full socket, and a reader that is gone: the second is found where its end is looked for."""
+_NO_MEMORY = (errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM)
+"""No memory for messages, or too many descriptors on their way to one user (unix(7)): readers have to take some."""
 
 
 class _Pool(NamedTuple):
@@ -227,8 +229,7 @@ class Lender:
         except _NO_ROOM:
             return False
         except OSError as error:
-            # more descriptors are on their way than one process may have open (unix(7)): the reader has to take some
-            if error.errno == errno.ETOOMANYREFS:
+            if error.errno in _NO_MEMORY:
                 return False
             raise
         return True
@@ -236,7 +237,10 @@ class Lender:
     def _send_frame(self, message: bytes, traces: bytes, count: int) -> bool:
         if count <= wire.TRACES_INLINE:
             return self._send(message + traces if traces else message)
-        fd = os.memfd_create("camera-agent-traces", os.MFD_CLOEXEC)
+        try:
+            fd = os.memfd_create("camera-agent-traces", os.MFD_CLOEXEC)
+        except OSError:  # no descriptor or no memory is left: for the moment, there is no room
+            return False
         try:
             os.write(fd, traces)
             return self._send(message, (fd,))

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import resource
 import signal
 import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from agent.capture.descriptors import raise_limit
 from agent.capture.sink_process import SinkOrder
 from agent.clock import ReadClock, monotonic_ns
 from agent.errors import AgentError, StateError, StorageError
@@ -118,8 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C reaches us too: the channel's end is ours
         signal.signal(number, signal.SIG_IGN)
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a descriptor for each plane of each buffer
+    raise_limit()
     with (
         socket.socket(fileno=given.channel) as channel,
         Borrower(channel) as borrower,

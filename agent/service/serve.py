@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.capture.descriptors import raise_limit
 from agent.capture.life import Ways
 from agent.capture.messages import Ready
 from agent.capture.quota_page import Room
@@ -276,6 +277,7 @@ def _ids(names: Iterable[str] | None) -> frozenset[int] | None:
 
 async def serve(path: Path, surroundings: Surroundings) -> None:
     """Be the service until it is told to end. Raises ConfigError, and what keeps it from starting."""
+    raise_limit()
     service = Service(path, surroundings)
     with service.heeding_signals():
         async with service:

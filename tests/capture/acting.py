@@ -6,6 +6,7 @@ import socket
 
 from agent.capture.board import Head, Of
 from agent.capture.channel import Channel
+from agent.capture.door import Door
 from agent.capture.life import Ways
 from agent.capture.messages import AddPlans, Cancel, Done, Progress
 from agent.capture.order import CameraOrder, GroupOrder, PlanOrder, StageLimits
@@ -26,6 +27,7 @@ class Actor:
     def __init__(self, pid, inherited, obeys):
         self.pid, self.obeys = pid, obeys
         self.channel = Channel(socket.socket(fileno=os.dup(inherited.channel)))
+        self.door = Door(socket.socket(fileno=os.dup(inherited.door)))
         self.killed = False
         self._fd = os.eventfd(0)
         self._status = None
@@ -42,6 +44,7 @@ class Actor:
         if self._status is None:
             self._status = status
             self.channel.release()
+            self.door.release()
             os.eventfd_write(self._fd, 1)
 
     def status(self):
@@ -54,6 +57,7 @@ class Actor:
         if self._fd >= 0:
             self.kill()
             self.channel.release()
+            self.door.release()
             os.close(self._fd)
             self._fd = -1
         return self._status is not None

@@ -16,6 +16,8 @@ class Client:
     def __init__(self, stage, name="top", target=Target.CAMERA, *, packet=None, **wish):
         self.stage = stage
         self.frames, self.taken, self.states = deque(), [], []
+        self.cameras = []
+        """Whose the frames in `taken` are."""
         self.refused, self.ended = None, False
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel, self.borrower = ours, None
@@ -48,6 +50,7 @@ class Client:
             elif isinstance(heard, Borrowed):
                 self.frames.append(heard)
                 self.taken.append((heard.facts, heard.skipped, heard.revoked, heard.trace_ids))
+                self.cameras.append(heard.camera)
                 new.append(heard)
             elif isinstance(heard, State):
                 self.states.append(heard.state.name.lower())

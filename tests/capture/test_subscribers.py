@@ -1,5 +1,6 @@
 """Clients of a capture loop's frames: what each gets, for how long, and that nobody and nothing else suffers for it."""
 
+import mmap
 import os
 import socket
 import struct
@@ -7,6 +8,7 @@ import struct
 import pytest
 from capture.clients import Client
 from capture.loop_stage import LoopStage
+from capture.test_triggered import triggered
 from frames.pools import open_descriptors
 
 from agent.capture import messages as m
@@ -17,6 +19,7 @@ from agent.frames import wire
 from agent.frames.wire import Answer, Target
 from agent.simulation.queue import BufferState
 from agent.units import NS_PER_MS, NS_PER_S
+from agent.v4l2.buffers import MemoryKind
 
 
 def stage(buffers=7, **options):
@@ -184,6 +187,28 @@ def test_the_frames_of_a_group():
         assert client.frames[0].facts.pulse is None
 
 
+def test_the_frames_of_one_pulse_share_its_number_and_a_ghost_goes_to_nobody():
+    with LoopStage(**triggered()) as loop, Client(loop, "g", Target.GROUP, most=8) as client:
+        loop.add("p", period_ms=100, count=4, camera="g")
+        for _ in range(12):
+            loop.advance(50 * NS_PER_MS)
+            client.hear()
+            while client.frames:
+                client.give_back()
+        pulses = {}
+        for (facts, _, _, traces), camera in zip(client.taken, client.cameras, strict=True):
+            pulses.setdefault(facts.pulse, {})[camera] = traces
+        assert sorted(pulses) == [0, 1, 2, 3]
+        assert all(set(cameras) == {"top", "side"} for cameras in pulses.values())
+        assert all(cameras["top"] == cameras["side"] for cameras in pulses.values()), "the trace ids of one tick"
+        taken = len(client.taken)
+        loop.cameras["top"].trigger.ghost(loop.clock.now_ns() + 20 * NS_PER_MS)
+        loop.advance(200 * NS_PER_MS)
+        client.hear()
+        assert loop.words()[Of.SPURIOUS] == 1
+        assert len(client.taken) == taken
+
+
 # -- stops ----------------------------------------------------------------------------------------------------------
 
 
@@ -304,8 +329,6 @@ def test_a_pool_too_small_is_refused():
 
 
 def test_memory_without_descriptors_is_copied_once_for_all():
-    from agent.v4l2.buffers import MemoryKind
-
     settings = Settings(settle_frames=0, buffer_count=7, memory=(MemoryKind.MMAP,))
     with LoopStage(settings=settings) as loop, Client(loop) as one, Client(loop) as other:
         frames(loop, 3)
@@ -321,8 +344,9 @@ def test_memory_without_descriptors_is_copied_once_for_all():
         assert len(queued(loop)) == 7
 
 
-def test_what_is_passed_cannot_be_written():
-    with stage() as loop:
+@pytest.mark.parametrize("kind", [MemoryKind.MMAP_EXPORTED, MemoryKind.DMA_HEAP, MemoryKind.MMAP])
+def test_what_is_passed_cannot_be_written(kind):
+    with LoopStage(settings=Settings(settle_frames=0, buffer_count=7, memory=(kind,))) as loop:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, theirs:
             loop.door.pass_on(wire.pack_subscribe(wire.Subscribe(Target.CAMERA, "top")), theirs)
@@ -332,10 +356,12 @@ def test_what_is_passed_cannot_be_written():
             for _ in range(3):
                 _, fds, _, _ = socket.recv_fds(ours, wire.PACKET_BYTES, 64)
                 got += fds
-            assert len(got) == 1 + 7, "marks and buffers"
-            for fd in got[1:]:
+            assert len(got) == 1 + (4 if kind is MemoryKind.MMAP else 7), "marks, and buffers or copies"
+            for fd in got:
                 with pytest.raises(OSError, match=r"Bad file|not permitted|denied"):
                     os.write(fd, b"x")
+                with pytest.raises(PermissionError):
+                    mmap.mmap(fd, 8, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
             for fd in got:
                 os.close(fd)
 

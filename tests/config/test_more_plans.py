@@ -44,9 +44,9 @@ def test_bad_ones(asked, words):
 
 
 def test_bursts_that_the_buffers_are_too_few_for():
-    assert read_more_plans(FILE, {"a": {"camera": "top", "burst": 3}})
-    with pytest.raises(InputError, match="needs 6 buffers, and camera top has 5"):
-        read_more_plans(FILE, {"a": {"camera": "top", "burst": 4}})
+    assert read_more_plans(FILE, {"a": {"camera": "top", "burst": 4}})
+    with pytest.raises(InputError, match="needs 7 buffers, and camera top has 6"):
+        read_more_plans(FILE, {"a": {"camera": "top", "burst": 5}})
     with pytest.raises(InputError, match=r"a burst of 3 frames .* needs 5 buffers, and camera left has 4"):
         read_more_plans(FILE, {"a": {"group": "g", "burst": 3}})
     assert read_more_plans(FILE, {"a": {"camera": "top", "burst": 30, "store": False}})

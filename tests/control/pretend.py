@@ -65,6 +65,7 @@ class PretendAgent:
             "device": "/dev/video0" if name == "top" else None,
             "cause": "",
             "hint": "",
+            "clients": 0,
         }
 
     async def start(self, name, by):

@@ -83,5 +83,21 @@ def test_an_inherited_socket_stays_at_its_path(tmp_path):
 
 def test_an_inherited_descriptor_must_listen():
     ours, theirs = socket.socketpair()
-    with ours, theirs, pytest.raises(InputError, match="not a unix stream socket that listens"):
+    with ours, theirs, pytest.raises(InputError, match=r"not a unix socket .* that listens"):
         inherited(ours.fileno())
+
+
+def test_sockets_for_packets_are_made_and_taken_over_alike(tmp_path):
+    path = tmp_path / "s"
+    with listen(path, kind=socket.SOCK_SEQPACKET), socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+        client.connect(str(path))
+        for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET):
+            with pytest.raises(SocketTaken, match="another program answers"):
+                listen(path, kind=kind)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as made:
+        made.bind(str(path))
+        made.listen()
+        with inherited(os.dup(made.fileno())) as listening:
+            assert listening.socket.type == socket.SOCK_SEQPACKET
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other, pytest.raises(InputError):
+        inherited(other.fileno())

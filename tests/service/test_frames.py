@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -39,6 +41,11 @@ def again_connected(running, name):
             return subscribe(running, name)
         except NotGreeted:
             continue
+
+
+def read_to_the_end(borrower):
+    while borrower.receive() is not None:
+        pass
 
 
 def take(borrower, count):
@@ -93,11 +100,61 @@ def test_clients_of_the_frame_socket(tmp_path):
 
             # a process that dies ends the connection, and the next one gives frames again
             os.kill(running.pids["top"] if "top" in running.pids else next(iter(running.pids.values())), 9)
-            while stopped.receive() is not None:
-                pass
+            read_to_the_end(stopped)
         with again_connected(running, "top") as again:
             take(again, 2)
 
         for target, name in ((Target.CAMERA, "none"), (Target.GROUP, "none"), (Target.PLAN, "none")):
             with pytest.raises(RefusedByLender, match="none"):
                 subscribe(running, name, target)
+
+
+def test_clients_that_misbehave_harm_nobody(tmp_path):
+    with Running(tmp_path) as running, subscribe(running, "top", every=True, depth=4) as good:
+        take(good, 2)
+        pids = running.pids
+
+        # one that never answers, one that lies, one that dies
+        with subscribe(running, "top", lease_ns=50_000_000) as lazy:
+            held = lazy.receive()
+            while not held.revoked:
+                take(good, 1)
+            figures = running.get("/v1/stats")["cameras"]["top"]
+            assert figures["client_revoked"] >= 1
+        with subscribe(running, "top") as liar:
+            liar.receive()
+            liar.answer(Answer(4711, False, 0))
+            with pytest.raises(RefusedByLender, match="4711"):
+                read_to_the_end(liar)
+        program = [sys.executable, "-c", _SITS_ON_A_FRAME, str(tmp_path)]
+        with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as dead:
+            assert dead.stdout.readline() == b"has it\n"
+            dead.kill()
+
+        # a thousand connections, most of which say nothing
+        for number in range(1000):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+                client.connect(str(tmp_path / "frames.sock"))
+                if number % 3 == 0:
+                    client.send(wire.pack_subscribe(Subscribe(Target.CAMERA, "top")))
+                if number % 100 == 0:
+                    take(good, 1)
+        take(good, 5)
+        running.until("/v1/cameras/top", lambda camera: camera["clients"] == 1)
+        assert running.pids == pids, "no process had to be replaced"
+        assert running.get("/v1/plans/lapse")["state"] == "running"
+        take(good, 2)
+
+
+_SITS_ON_A_FRAME = """
+import socket, sys
+from agent.frames import wire
+from agent.frames.borrower import Borrower
+with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as channel:
+    channel.connect(sys.argv[1] + "/frames.sock")
+    channel.send(wire.pack_subscribe(wire.Subscribe(wire.Target.CAMERA, "top", lease_ns=10**10)))
+    with Borrower(channel) as borrower:
+        borrower.receive()
+        print("has it", flush=True)
+        sys.stdin.read()
+"""
