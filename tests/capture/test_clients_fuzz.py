@@ -1,5 +1,6 @@
 """Whatever packets a client sends, first or later: it is served or closed, and nobody else notices."""
 
+import pytest
 from capture.clients import Client
 from capture.loop_stage import LoopStage
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +12,7 @@ from agent.frames import wire
 from agent.frames.wire import Answer, Kind, Subscribe, Target
 from agent.simulation.queue import BufferState
 
+pytestmark = pytest.mark.timeout(300)
 GOOD = [
     wire.pack_answer(Answer(lease, bool(lease % 2), 7, "code", "file", "told")) for lease in (0, 1, 2, 3, 2**64 - 1)
 ] + [wire.pack_ready(), wire.pack_subscribe(Subscribe(Target.CAMERA, "top", every=True, most=3, after_ns=5))]
@@ -34,10 +36,10 @@ packets = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(first=st.none() | packets, said=st.lists(packets, max_size=12))
 def test_any_packets(first, said):
-    wanted = Settings(settle_frames=0, buffer_count=7)
+    wanted = Settings(settle_frames=0, buffer_count=7, width_px=320, height_px=240)
     with LoopStage(settings=wanted) as loop, Client(loop) as other, Client(loop, packet=first, most=2) as client:
         for packet in said:
             loop.kernel.step(loop.cameras["top"])

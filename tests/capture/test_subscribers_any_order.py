@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pytest
 from capture.clients import Client
 from capture.loop_stage import LoopStage, RungPublisher
 from hypothesis import HealthCheck, settings
@@ -17,6 +18,7 @@ from agent.simulation.queue import BufferState
 from agent.units import NS_PER_MS
 from agent.v4l2.buffers import MemoryKind
 
+pytestmark = pytest.mark.timeout(300)
 _FLOOR = 2
 
 
@@ -40,7 +42,8 @@ class AnyOrder(RuleBasedStateMachine):
     @initialize(buffers=st.integers(4, 8), kind=st.sampled_from([MemoryKind.MMAP_EXPORTED, MemoryKind.MMAP]))
     def begin(self, buffers, kind):
         self.publisher.buffers = self.buffers = buffers
-        wanted = Settings(settle_frames=0, buffer_count=buffers, memory=(kind,))
+        small = {"width_px": 320, "height_px": 240}
+        wanted = Settings(settle_frames=0, buffer_count=buffers, memory=(kind,), **small)
         self.loop = LoopStage(settings=wanted, publisher=self.publisher)
         self.loop.__enter__()
         self.camera = self.loop.cameras["top"]
@@ -111,6 +114,7 @@ class AnyOrder(RuleBasedStateMachine):
         assert all(frame.revoked for frame in held)
         for client in self.clients:
             assert all(frame.revoked for frame in client.hear()), "delivered after the acknowledgement"
+            client.taken.clear()  # numbers begin anew
 
     def it_is_started(self):
         assert isinstance(self.loop.ask(m.StartCamera, camera="top"), m.Done)
@@ -169,7 +173,7 @@ class AnyOrder(RuleBasedStateMachine):
             client.hear()
             expected = None
             for facts, skipped, _, _ in client.taken:
-                if expected is not None and facts.sequence >= expected:  # else the stream was started anew
+                if expected is not None:
                     assert facts.sequence == expected + skipped + facts.lost_before
                 expected = facts.sequence + 1
         words = self.loop.words()
@@ -180,5 +184,5 @@ class AnyOrder(RuleBasedStateMachine):
 
 TestAnyOrder = AnyOrder.TestCase
 TestAnyOrder.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -213,3 +213,11 @@ def test_completion_without_an_agent_is_silent(tmp_path):
         (sys.executable, "-m", "agent.cli"), capture_output=True, text=True, env=environment, check=True
     )
     assert (done.stdout.strip(), done.stderr) == ("", "")
+
+
+def test_who_looks_on_is_told_in_top():
+    from agent.cli.top import clients_text
+
+    figures = {"clients": 2, "client_frames": 900, "client_skipped": 14, "client_revoked": 1, "client_copied": 0}
+    assert clients_text(figures) == "2, 14 skipped, 1 revoked"
+    assert clients_text(figures | {"clients": 0}) == clients_text(None) == "-"
