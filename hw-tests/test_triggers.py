@@ -212,8 +212,8 @@ def test_a_groups_client_gets_the_frames_of_a_set_with_the_number_of_their_pulse
     assert sorted(seen) == sorted((name, pulse) for name in (UVC, OTHER) for pulse in range(5))
     for pulse in range(5):
         one_ns, other_ns = (edge_of(witnesses[name], seen[name, pulse]) for name in (UVC, OTHER))
-        # two traces of one edge differ by microseconds
-        assert abs(one_ns - other_ns) < NS_PER_MS
+        # two traces of one edge differ, on a busy machine by milliseconds; two edges are a period apart
+        assert abs(one_ns - other_ns) < PERIOD_NS // 4
 
 
 def edge_of(witness, number):
