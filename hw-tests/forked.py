@@ -83,7 +83,7 @@ def _be_a_capture_process(kernel: Kernel, inherited: Inherited, kept: Iterable[i
         # the test runner's has buffers that nobody would flush
         sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
         os.setsid()
-        _close_all_but({0, 1, 2, *inherited, *kept})
+        close_all_but({0, 1, 2, *inherited, *kept})
         status = serve(kernel, inherited, make_loop, GpioLines())
     except SystemExit as error:
         status = int(error.code or 0)
@@ -93,7 +93,8 @@ def _be_a_capture_process(kernel: Kernel, inherited: Inherited, kept: Iterable[i
         os._exit(status)
 
 
-def _close_all_but(kept: set[int]) -> None:
+def close_all_but(kept: set[int]) -> None:
+    """In a child: close every descriptor but those `kept`."""
     first = 0
     for fd in sorted(kept):
         if first < fd:  # os.closerange(0, 0) asks close_range(2) for 0 to -1, which is everything

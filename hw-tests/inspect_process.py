@@ -20,11 +20,11 @@ class Possessions(NamedTuple):
 
 
 def possessions(pid: int) -> Possessions:
-    """Of one process, now."""
+    """Of one process, now. What is closed while it is looked at is not counted."""
     process = Path(f"/proc/{pid}")
     maps = (process / "maps").read_text().splitlines()
     return Possessions(
-        tuple(sorted(_target(fd) for fd in (process / "fd").iterdir())),
+        tuple(sorted(filter(None, map(_target, (process / "fd").iterdir())))),
         tuple(sorted((task / "comm").read_text().strip() for task in (process / "task").iterdir())),
         len((process / "task" / str(pid) / "children").read_text().split()),
         sum("/dev/video" in line or "dmabuf" in line for line in maps),
@@ -58,6 +58,7 @@ def _runs(thread: Path, name: str) -> bool:
 
 
 def _target(fd: Path) -> str:
-    target = str(fd.readlink())
-    # sockets and pipes are told apart by a number of their own, which says nothing
-    return target.partition("[")[0]
+    with contextlib.suppress(FileNotFoundError):
+        # sockets and pipes are told apart by a number of their own, which says nothing
+        return str(fd.readlink()).partition("[")[0]
+    return ""

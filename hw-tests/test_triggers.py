@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import pytest
 from driver import PROGRAM, Driver
+from frame_clients import Reception
 from uvc_camera import UvcCamera
 from uvc_camera.lines import Pull, find_line
 from vivid import SINGLE, order, settings
@@ -25,6 +26,7 @@ from agent.capture.trigger_mode import TriggerWish
 from agent.capture.trigger_order import CameraTrigger, StopOrder, TriggerKind, TriggerOrder
 from agent.clock import monotonic_ns
 from agent.schedule.plan import OnEdge, WhenBusy
+from agent.simulation.mark import read_mark
 from agent.trigger.budget import Budget
 from agent.trigger.lines import InputOrder, LineRef, OutputOrder
 from agent.trigger.modes import TriggerMode
@@ -188,6 +190,37 @@ def test_two_cameras_on_one_line_bring_sets_and_one_that_misses_makes_an_incompl
         assert (account.delivered, account.failed, account.frames) == (9, 1, 18)
         last_ns, most_ns = driver.head(Head.SKEW_NS), driver.head(Head.SKEW_MAX_NS)
         print(f"skew of sets: last {last_ns / 1e6:.2f} ms, max {most_ns / 1e6:.2f} ms")
+
+
+def test_a_groups_client_gets_the_frames_of_a_set_with_the_number_of_their_pulse(pair, tmp_path):
+    """Held against both cameras' records: one and the same edge made the two pictures of a set."""
+    witnesses = dict(zip((UVC, OTHER), map(Witness, pair), strict=True))
+    cameras = triggered(pair[0]), triggered(pair[1], OTHER)
+    with (
+        Driver(*cameras, trigger=PULSE) as driver,
+        Reception(driver, tmp_path) as at,
+        at.connect("group", kind="group", every=True) as feed,
+    ):
+        armed(driver, UVC, OTHER)
+        driver.add("group", period_ns=PERIOD_NS, count=5, **WAITS)
+        seen = {}
+        for _ in range(10):
+            frame = feed.next()
+            seen[frame.camera, frame.pulse] = read_mark(frame.to("luma")).sequence
+        finished(driver, 5)
+        assert [driver.words(name)[Of.CLIENT_COPIED] for name in (UVC, OTHER)] == [0, 0]
+    assert sorted(seen) == sorted((name, pulse) for name in (UVC, OTHER) for pulse in range(5))
+    for pulse in range(5):
+        one_ns, other_ns = (edge_of(witnesses[name], seen[name, pulse]) for name in (UVC, OTHER))
+        # two traces of one edge differ, on a busy machine by milliseconds; two edges are a period apart
+        assert abs(one_ns - other_ns) < PERIOD_NS // 4
+
+
+def edge_of(witness, number):
+    """When the edge was that made a camera's picture of this number."""
+    made_by = witness.frames[number]["trigger"]
+    [edge_ns] = [entry["time_ns"] for entry in edges_of(witness) if entry["number"] == made_by]
+    return edge_ns
 
 
 def test_a_process_that_is_killed_leaves_the_line_inactive_and_the_next_one_goes_on(camera):

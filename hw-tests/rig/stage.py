@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from rig.errors import RigError
@@ -16,8 +17,8 @@ from rig.progress import say
 #: Left out of /tree, so that the guest can only import what the wheel installed.
 PACKAGE = "agent"
 WHEELS = "wheels"
-#: Peers in C for the benchmarks: each source becomes a program beside it, as the guest has no compiler.
-PROGRAMS = "benchmarks/c"
+#: Peers in C for the benchmarks, clients in C: each source becomes a program beside it, as the guest has no compiler.
+PROGRAMS = ("benchmarks/c", "examples")
 #: Statically, as the guest's C library may be older than this machine's.
 COMPILE = ("cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-static")
 
@@ -37,7 +38,7 @@ def lay_out(repository: Path, tree: Path, *, with_project: bool) -> None:
         if with_project:
             _build_wheel(copy)
         shutil.rmtree(copy / PACKAGE, ignore_errors=True)
-        _compile(copy / PROGRAMS)
+        _compile([source for folder in PROGRAMS for source in sorted((copy / folder).glob("*.c"))])
         _empty(tree)
         for path in copy.iterdir():
             shutil.move(path, tree / path.name)
@@ -60,12 +61,12 @@ def _build_wheel(copy: Path) -> None:
     _output([*pip_wheel, "--wheel-dir", str(copy / WHEELS), str(copy)], PIP_CONSTRAINT=str(copy / "constraints.txt"))
 
 
-def _compile(folder: Path) -> None:
-    """Without a compiler there are no programs, and the benchmark that misses one says so."""
+def _compile(sources: Sequence[Path]) -> None:
+    """Without a compiler there are no programs, and whatever misses one says so."""
     if shutil.which(COMPILE[0]) is None:
-        say("tree", "no C compiler here: benchmarks with a peer in C will be missing (apt-get install gcc libc6-dev)")
+        say("tree", "no C compiler here: what has a peer in C will miss it (apt-get install gcc libc6-dev)")
         return
-    for source in sorted(folder.glob("*.c")):
+    for source in sources:
         _output([*COMPILE, "-o", str(source.with_suffix("")), str(source)])
 
 
