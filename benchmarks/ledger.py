@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from agent.capture.board import Board, Of
 from agent.capture.pairing import Log, Pairing
-from agent.capture.session import Started
+from agent.capture.shot import Started
 from agent.schedule.ring import Ring
 from agent.shared import FENCE, Page
 from agent.trigger.budget import Budget

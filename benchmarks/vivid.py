@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 
-from agent.capture.session import Session, Shot
+from agent.capture.session import Session
 from agent.capture.settings import Settings
+from agent.capture.shot import Shot
 from agent.kernel import LinuxKernel
 from agent.units import NS_PER_S
 from agent.v4l2.buffers import MemoryKind

@@ -9,7 +9,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from agent.capture.session import Session, Shot
+from agent.capture.session import Session
+from agent.capture.shot import Shot
 from agent.frames.wire import Facts
 
 

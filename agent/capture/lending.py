@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.capture.session import Shot
+from agent.capture.shot import Shot
 from agent.frames.ledger import FLOOR
 from agent.frames.pool import LentPool, Memory
 from agent.frames.wire import Facts, PoolFormat

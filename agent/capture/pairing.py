@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from agent.capture import pulse_log
 from agent.capture.board import Of
-from agent.capture.session import Started
+from agent.capture.shot import Started
 from agent.schedule.histogram import Histogram
 from agent.schedule.ring import Ring
 from agent.trigger.budget import Budget

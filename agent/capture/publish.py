@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent.capture.lending import lent_pool
-from agent.capture.session import Shot
+from agent.capture.shot import Shot
 from agent.capture.sink import Sink, SinkGone
 from agent.capture.sink_process import SINK_PROGRAM, SinkOrder, cpus_beside
 from agent.clock import ReadClock, monotonic_ns

@@ -12,7 +12,8 @@ from typing import Protocol
 
 from agent.capture.board import Of
 from agent.capture.publish import REVOKED, Publisher, Returned
-from agent.capture.session import Session, Shot
+from agent.capture.session import Session
+from agent.capture.shot import Shot, earliest_ns
 from agent.capture.tick_log import End
 from agent.clock import ReadClock
 from agent.schedule.run import Tick
@@ -162,7 +163,7 @@ class Requests:
         `pulse`: the trigger pulse that it is of; None for a camera that runs free. `has_room`: asked whether it may be
         lent, when somebody wants it stored.
         """
-        began_ns = session.began_ns(shot.frame, shot.exposure_ns)
+        began_ns = earliest_ns(shot.frame, shot.exposure_ns, session.interval_ns)
         if pulse is None:
             takers = [request for request in self.waiting if request.due_ns <= began_ns]
         else:

@@ -11,7 +11,8 @@ from agent.capture.order import CameraOrder, StageLimits
 from agent.capture.pairing import Pairing
 from agent.capture.publish import Returned
 from agent.capture.requests import Choice, Joint, Requests
-from agent.capture.session import Session, Shot
+from agent.capture.session import Session
+from agent.capture.shot import Shot, exposure_span
 from agent.capture.state_word import Phase, StateWord, Step
 from agent.capture.station import Station
 from agent.capture.tick_log import End
@@ -141,7 +142,7 @@ class Serving(ABC):
     def _offer(self, session: Session, shot: Shot) -> None:
         pulse = None
         if self.pairing is not None:
-            pulse, ended = self.pairing.frame(shot.frame, session.exposure_span(shot))
+            pulse, ended = self.pairing.frame(shot.frame, exposure_span(shot, session.interval_ns))
             self._paired(ended)
             if pulse is None or not self.armed:
                 # a ghost, or one that is not surely of its pulse: nobody gets it

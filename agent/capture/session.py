@@ -8,22 +8,16 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
+from agent.capture.camera_trigger import CameraTrigger
 from agent.capture.in_force import InForce, Light
 from agent.capture.preparation import Camera, find_gain, prepare
 from agent.capture.settings import Prepared, Settings
-from agent.capture.software_trigger import SoftwareTrigger
-from agent.capture.trigger_mode import (
-    ProvenTriggerMode,
-    TriggerWish,
-    enter_trigger_mode,
-    leave_trigger_mode,
-    prove_trigger_mode,
-)
+from agent.capture.shot import Shot, earliest_ns
+from agent.capture.trigger_mode import TriggerWish
 from agent.clock import Clock, Correlation, ReadClock, monotonic_ns
 from agent.errors import AgentError, DeviceError, DeviceGone, StateError, StreamFault, without_frames
 from agent.kernel import Kernel
 from agent.trigger.lines import Written
-from agent.trigger.modes import TriggerMode
 from agent.trigger.registry import Registry
 from agent.units import NS_PER_MS, NS_PER_S, format_duration
 from agent.v4l2.buffers import BufferPool
@@ -61,27 +55,9 @@ ALLOWED: Mapping[str, tuple[State, ...]] = {
 }
 """The states in which each verb may be called; in any other it raises StateError."""
 
+
 _DEFAULT_INTERVAL_NS = 100 * NS_PER_MS
 """Taken for the frame interval where a driver does not state one."""
-
-
-class Shot(NamedTuple):
-    """A frame and what was in force when it was exposed. None: not known, automatic, or being changed just then.
-
-    `realtime_ns` is the frame's own timestamp on CLOCK_REALTIME.
-    """
-
-    frame: Frame
-    exposure_ns: int | None
-    gain: int | None
-    realtime_ns: int
-
-
-class Started(NamedTuple):
-    """When an exposure began, CLOCK_MONOTONIC, and how far that may be off, either way."""
-
-    at_ns: int
-    uncertainty_ns: int
 
 
 class Exposed(NamedTuple):
@@ -117,8 +93,6 @@ class Session:
         self._locked: ExposureReport | None = None
         self._to_settle = 0
         self._settling = 0
-        self._trigger_mode: ProvenTriggerMode | None = None
-        self._button: SoftwareTrigger | None = None
         self._poll = select.poll()
         self._correlation = Correlation(Clock.REALTIME)
         self._queue = ExitStack()
@@ -128,6 +102,7 @@ class Session:
             self.capabilities = query_capabilities(node)
             buffer_type = require_capture(node, self.capabilities)
             self.camera = Camera(node, buffer_type, self.capabilities.driver, self.capabilities.card)
+            self._trigger = CameraTrigger(node, self._now_ns)
             self._resources = opening.pop_all()
 
     def __enter__(self) -> Session:
@@ -140,6 +115,11 @@ class Session:
     def pool(self) -> BufferPool:
         """The buffers, from `prepare` to `release`. Raises StateError."""
         return self._parts()[1].pool
+
+    @property
+    def interval_ns(self) -> int:
+        """Between two frames, as granted; a guess where the driver does not state it."""
+        return (self.prepared.interval_ns if self.prepared is not None else None) or _DEFAULT_INTERVAL_NS
 
     @property
     def verdict(self) -> Verdict | None:
@@ -160,8 +140,7 @@ class Session:
         self._queue.close()
         pool, self.prepared = prepare(self.camera, settings)
         self._queue.callback(pool.release)
-        interval_ns = self.prepared.interval_ns or _DEFAULT_INTERVAL_NS
-        self.judge = StampJudge(self.capabilities.driver, interval_ns)
+        self.judge = StampJudge(self.capabilities.driver, self.interval_ns)
         self._stream = Stream(self.camera.node, pool, self.judge, ledger=self.ledger, read_monotonic_ns=self._now_ns)
         self._queue.callback(self._stream.release)
         self._in_force = InForce(Light(self.prepared.exposure_ns, self._gain_value()))
@@ -177,11 +156,7 @@ class Session:
         Raises StateError, and what `agent.capture.trigger_mode.enter_trigger_mode` raises.
         """
         self._require("trigger")
-        node = self.camera.node
-        self._trigger_mode = entered = enter_trigger_mode(node, wish, registry=registry)
-        self._resources.callback(self._leave_trigger_mode, entered)
-        is_software = wish.mode is TriggerMode.SOFTWARE
-        self._button = SoftwareTrigger(node, entered, self._now_ns) if is_software else None
+        self._trigger.enter(wish, registry, self._resources)
 
     def trigger(self) -> Written:
         """Tell the camera's software trigger; the clock before and after. May be called by another thread.
@@ -189,14 +164,7 @@ class Session:
         Raises StateError also when it was not put into the mode SOFTWARE, DeviceError.
         """
         self._require("take")
-        if self._button is None:
-            raise StateError(
-                f"{self.camera.node.path} was not put into the mode software",
-                hint="enter_trigger_mode with that mode first",
-                state=self.state.value,
-                verb="trigger",
-            )
-        return self._button.fire()
+        return self._trigger.fire()
 
     def arm(self, enter: Callable[[], None] = _nothing) -> None:
         """Prove the exposure once more, queue the buffers and start streaming.
@@ -208,8 +176,7 @@ class Session:
         _, stream = self._parts()
         if self._locked is not None:
             prove_exposure(self.camera.node, self._locked)
-        if self._trigger_mode is not None:
-            prove_trigger_mode(self.camera.node, self._trigger_mode)
+        self._trigger.prove()
         enter()
         stream.start()
         self._poll.register(stream.fileno(), select.POLLIN)
@@ -354,30 +321,11 @@ class Session:
     def _look_at(self, stream: Stream, frame: Frame, after_ns: int) -> Shot | None:
         """The frame with what was in force on it; None when it is left out."""
         exposure_ns, gain = self._in_force.of(frame)
-        if self._settling > 0 or self.began_ns(frame, exposure_ns) < after_ns:
+        if self._settling > 0 or earliest_ns(frame, exposure_ns, self.interval_ns) < after_ns:
             self._settling = max(self._settling - 1, 0)
             stream.skip(frame)
             return None
         return Shot(frame, exposure_ns, gain, self._realtime_ns(frame.timestamp_ns))
-
-    def began_ns(self, frame: Frame, exposure_ns: int | None) -> int:
-        """When the exposure of a frame began, at the earliest; `exposure_ns` as its Shot has it."""
-        if frame.timestamp_source == "soe":
-            return frame.timestamp_ns
-        prepared, _ = self._parts()
-        longest_ns = exposure_ns or prepared.interval_ns or _DEFAULT_INTERVAL_NS
-        return frame.timestamp_ns - longest_ns - (frame.uncertainty_ns if frame.timestamp_source == "dequeue" else 0)
-
-    def exposure_span(self, shot: Shot) -> Started:
-        """When the exposure of a frame began, as well as it is known: an instant, and how far it may be off."""
-        frame, stamped_ns = shot.frame, shot.frame.timestamp_ns
-        if frame.timestamp_source == "soe":
-            return Started(stamped_ns, frame.uncertainty_ns)
-        if shot.exposure_ns is not None and frame.timestamp_source == "eof":
-            return Started(stamped_ns - shot.exposure_ns, frame.uncertainty_ns)
-        earliest_ns = self.began_ns(frame, shot.exposure_ns)
-        half_ns = (stamped_ns - earliest_ns + 1) // 2
-        return Started(earliest_ns + half_ns, half_ns + frame.uncertainty_ns)
 
     def _realtime_ns(self, at_ns: int) -> int:
         if at_ns - self._correlation.offset.monotonic_ns > NS_PER_S:
@@ -392,12 +340,6 @@ class Session:
         # a camera that is gone has nothing to be put back
         with suppress(DeviceGone):
             restore(self.camera.node, found)
-
-    def _leave_trigger_mode(self, entered: ProvenTriggerMode) -> None:
-        self._trigger_mode = None
-        # a camera that is gone has nothing to be put back
-        with suppress(DeviceGone):
-            leave_trigger_mode(self.camera.node, entered)
 
     def _fail(self, cause: AgentError) -> None:
         """The stream off, the first cause kept."""

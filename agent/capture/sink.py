@@ -6,7 +6,7 @@ import select
 from collections.abc import Collection, Iterator, Sequence
 
 from agent.capture.lending import facts_of, offsets_of
-from agent.capture.session import Shot
+from agent.capture.shot import Shot
 from agent.capture.sink_process import SinkProcess
 from agent.clock import ReadClock
 from agent.errors import AgentError

@@ -8,7 +8,8 @@ from typing import Protocol
 from agent.capture.board import Of
 from agent.capture.feed import Feed, Loan
 from agent.capture.lending import facts_of, lent_pool, offsets_of
-from agent.capture.session import Session, Shot
+from agent.capture.session import Session
+from agent.capture.shot import Shot, earliest_ns
 from agent.capture.subscriber import Subscriber
 from agent.clock import ReadClock
 from agent.errors import AgentError
@@ -112,7 +113,7 @@ class Station:
         """
         if self._armed is None:
             return False
-        began_ns = session.began_ns(shot.frame, shot.exposure_ns)
+        began_ns = earliest_ns(shot.frame, shot.exposure_ns, session.interval_ns)
         loan = Loan(session, shot, facts_of(shot, began_ns, pulse), offsets_of(self._armed[1], shot.frame), served)
         takers = [each for each in self.subscribers if each.feeds[self.camera].wants(loan)]
         if not takers:

@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.capture.session import Session, Shot
+from agent.capture.session import Session
 from agent.capture.settings import Prepared, Settings
+from agent.capture.shot import Shot
 from agent.clock import monotonic_ns
 from agent.errors import AgentError
 from agent.kernel import Kernel

@@ -23,7 +23,8 @@ import numpy as np
 
 from agent.capture.board import Board
 from agent.capture.door import Door, open_door
-from agent.capture.session import Session, Shot
+from agent.capture.session import Session
+from agent.capture.shot import Shot
 from agent.capture.station import Station
 from agent.capture.subscribers import Subscribers
 from agent.frames import wire

@@ -15,8 +15,9 @@ from itertools import pairwise
 
 import pytest
 
-from agent.capture.session import Session, Shot, State
+from agent.capture.session import Session, State
 from agent.capture.settings import Settings
+from agent.capture.shot import Shot
 from agent.clock import monotonic_ns
 from agent.errors import (
     AgentError,
