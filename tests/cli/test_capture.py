@@ -200,7 +200,7 @@ def test_the_only_node_cannot_be_opened(cli, photos):
         (["--count", "0"], 2, ["--count", "x>=1"]),
         (["--count", "-3"], 2, ["--count", "x>=1"]),
         (["--count", "many"], 2, ["--count", "'many' is not a valid integer"]),
-        (["--file-type", "gif"], 2, ["'gif'", "'jpeg', 'png', 'tiff', 'raw'"]),
+        (["--file-type", "gif"], 2, ["'gif'", "'jpeg', 'png', 'tiff', 'dng', 'raw'"]),
         (["--memory", "tape"], 2, ["'tape'", "'dma-heap'"]),
         (["--quality", "101"], 2, ["--quality", "1<=x<=100"]),
         (["--granularity", "4"], 2, ["--granularity: the size '4' has no unit", "4MiB"]),

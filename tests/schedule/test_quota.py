@@ -372,18 +372,25 @@ def racer(page, asks, seed):
 
 def read_log(process):
     *grants, (_, refused) = [line.split() for line in process.stdout]
-    return [(int(stamp), int(now), tuple(map(int, chosen))) for stamp, now, *chosen in grants], int(refused)
+    return [
+        (int(stamp), int(now), {int(index): int(at_ns) for index, at_ns in (each.split(":") for each in chosen)})
+        for stamp, now, *chosen in grants
+    ], int(refused)
 
 
 def assert_log_within(limits_, log):
-    """`log`: grants in the order of their changes. Their instants are the latest readings so far, bucket by bucket."""
+    """`log`: grants in the order of their changes, with the instants at which their buckets granted."""
     for index, limit in enumerate(limits_):
-        grants, latest = [], 0
-        for _, now_ns, taken in log:
-            if index in taken:
-                latest = max(latest, now_ns)
-                grants.append(latest)
-        assert_never_over(limit, grants)
+        assert_never_over(limit, [taken[index] for _, _, taken in log if index in taken])
+
+
+def assert_instants(start_ns, log):
+    """A bucket grants at the latest reading that was brought so far."""
+    latest = dict.fromkeys(range(len(RACED)), start_ns)
+    for _, now_ns, taken in log:
+        for index, at_ns in taken.items():
+            latest[index] = max(latest[index], now_ns)
+            assert at_ns == latest[index]
 
 
 def assert_replayed(limits_, start_ns, log, buckets):
@@ -411,11 +418,12 @@ def test_processes_racing_never_get_one_token_over_the_limit():
             process.stdin.flush()
         logs = [read_log(process) for process in processes]
         assert [process.wait() for process in processes] == [0] * 4
-        log = sorted(grant for grants, _ in logs for grant in grants)
+        log = sorted((grant for grants, _ in logs for grant in grants), key=lambda grant: grant[0])
         assert all(len(grants) + refused == asks for grants, refused in logs)
         assert all(grants and refused for grants, refused in logs)
         # no change was lost, none made twice
         assert [stamp for stamp, _, _ in log] == list(range(len(RACED) + 1, len(RACED) + 1 + len(log)))
+        assert_instants(start_ns, log)
         assert_log_within(RACED, log)
         assert_replayed(RACED, start_ns, log, buckets)
 
