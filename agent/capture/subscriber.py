@@ -68,7 +68,7 @@ class Subscriber:
 
     @property
     def closed(self) -> bool:
-        """The client has closed its end."""
+        """The client has closed its end, or what it receives by."""
         return self._lender.closed
 
     @property
@@ -143,7 +143,9 @@ class Subscriber:
 
     @property
     def next_ns(self) -> int | None:
-        """When `expire` has something to do."""
+        """When `expire` has something to do, or `closed` is to be looked at; 0: at once."""
+        if self.closed:
+            return 0
         oldest = self._lender.ledger.oldest
         if oldest is None:
             return None

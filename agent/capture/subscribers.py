@@ -91,9 +91,12 @@ class Subscribers:
         self._settle()
 
     def check(self, now_ns: int) -> None:
-        """Take back what clients have had for too long."""
+        """Take back what clients have had for too long, and all from those that are gone."""
         self._due_ns = None
         for subscriber in tuple(self._clients.values()):
+            if subscriber.closed:
+                self.end(subscriber, None)
+                continue
             try:
                 late = subscriber.expire(now_ns)
             except AgentError as error:

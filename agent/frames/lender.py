@@ -15,8 +15,8 @@ from agent.frames.marks import CommitToken, Marks
 from agent.frames.pool import LentPool, Packet, Planes
 from agent.frames.wire import Answer, Facts, ProtocolError, Ready
 
-_NO_ROOM = (BlockingIOError, BrokenPipeError, ConnectionResetError)
-"""A full socket, and a reader that is gone: the second is found where its end is looked for."""
+_GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.ECONNREFUSED)
+"""The reader closed its end, or the half it receives by. The last two: this very moment, on Linux before 6.2."""
 _NO_MEMORY = (errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM)
 """No memory for messages, or too many descriptors on their way to one user (unix(7)): readers have to take some."""
 
@@ -31,8 +31,9 @@ class _Pool(NamedTuple):
 class Lender:
     """Lends buffers to the reader at the other end of `channel`, which becomes this object's own.
 
-    `ready`: the reader has said so. `closed`: it has closed its end. Not for sharing between threads. `release()` is
-    idempotent and takes everything back. Pools may be lent by several lenders; they stay their owner's.
+    `ready`: the reader has said so. `closed`: it has closed its end, or what it receives by. Not for sharing between
+    threads. `release()` is idempotent and takes everything back. Pools may be lent by several lenders; they stay their
+    owner's.
     """
 
     def __init__(
@@ -226,10 +227,11 @@ class Lender:
                 socket.send_fds(self._channel, [message], fds)
             else:
                 self._channel.send(message)
-        except _NO_ROOM:
+        except BlockingIOError:
             return False
         except OSError as error:
-            if error.errno in _NO_MEMORY:
+            self.closed |= error.errno in _GONE
+            if error.errno in _GONE or error.errno in _NO_MEMORY:
                 return False
             raise
         return True
@@ -252,7 +254,9 @@ class Lender:
             size = self._channel.recv_into(self._answer)
         except BlockingIOError:
             return None
-        except ConnectionResetError:
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
             size = 0
         if size == 0:
             self.closed = True

@@ -467,3 +467,22 @@ def test_stopped_while_sink_and_client_have_the_same_frame():
         assert isinstance(loop.ask(m.StartCamera, camera="top"), m.Done)
         assert len(queued(loop)) == 7
         assert not loop.loop.units["top"]._shared
+
+
+def test_a_client_that_shuts_its_receiving_half_is_closed_and_the_loop_sleeps():
+    with stage() as loop, Client(loop) as client:
+        frames(loop)
+        client.channel.shutdown(socket.SHUT_RD)
+        loop.cancel("camera", "top")
+        loop.settle()
+        assert count(loop, Of.CLIENTS) == 0
+        assert isinstance(loop.ask(m.StartCamera, camera="top"), m.Done)
+        assert len(queued(loop)) == 7
+
+
+def test_a_client_that_can_be_sent_no_frame_any_more_is_closed():
+    with stage() as loop, Client(loop) as client:
+        client.channel.shutdown(socket.SHUT_RD)
+        frames(loop)
+        assert count(loop, Of.CLIENTS) == 0
+        assert len(queued(loop)) == 7

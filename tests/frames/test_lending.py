@@ -419,6 +419,28 @@ def test_a_lender_that_dies_with_answers_unread_has_closed():
         assert channel.borrower.receive() is None
 
 
+class Failing(socket.socket):
+    """A socket with which nothing works, for one reason."""
+
+    code = 0
+
+    def _fail(self, *_):
+        raise OSError(self.code, os.strerror(self.code))
+
+    send = sendmsg = recv_into = _fail
+
+
+@pytest.mark.parametrize("code", [errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.ECONNREFUSED])
+def test_a_reader_that_goes_this_very_moment_has_closed(code):
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs, Failing(fileno=ours.detach()) as channel:
+        channel.code = code
+        lender = Lender(channel)
+        assert lender.closed
+        assert lender.receive() is None
+        lender.release()
+
+
 def _told(*packets):
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours:
