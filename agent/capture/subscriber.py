@@ -74,7 +74,12 @@ class Subscriber:
     @property
     def wants_write(self) -> bool:
         """Messages wait for the client to read."""
-        return bool(self._lender.waiting)
+        return bool(self._lender.waiting) and not self._lender.is_starved
+
+    @property
+    def is_starved(self) -> bool:
+        """Messages wait for memory: `flush` has to be tried again."""
+        return bool(self._lender.waiting) and self._lender.is_starved
 
     # -- what it is told --------------------------------------------------------------------------------------------
 
@@ -90,7 +95,7 @@ class Subscriber:
     def flush(self) -> None:
         """Send what waits. Raises Stuck when it is more and more."""
         self._lender.flush()
-        if self._lender.waiting > _MESSAGES_WAITING:
+        if self._is_flooded:
             raise Stuck("the client does not read what it is told", hint="connect again, and read")
 
     def lend(self, camera: str, loan: Loan, now_ns: int) -> bool:
@@ -143,8 +148,8 @@ class Subscriber:
 
     @property
     def next_ns(self) -> int | None:
-        """When `expire` has something to do, or `closed` is to be looked at; 0: at once."""
-        if self.closed:
+        """When `flush` or `expire` has something to do, or `closed` is to be looked at; 0: at once."""
+        if self.closed or self._is_flooded:
             return 0
         oldest = self._lender.ledger.oldest
         if oldest is None:
@@ -152,6 +157,10 @@ class Subscriber:
         stuck_ns: int = oldest.item.due_ns + STUCK_NS
         live = next(self._lender.ledger.live(), None)
         return stuck_ns if live is None else min(stuck_ns, live.item.due_ns)
+
+    @property
+    def _is_flooded(self) -> bool:
+        return self._lender.waiting > _MESSAGES_WAITING
 
     def revoke(self, camera: str) -> list[Loan]:
         """Take back all it has of a camera, at once; nothing that waits is lent."""

@@ -19,11 +19,14 @@ from agent.clock import ReadClock
 from agent.errors import AgentError
 from agent.frames import wire
 from agent.frames.wire import ProtocolError, Subscribe, Target
+from agent.units import NS_PER_MS
 
 MOST_CLIENTS = 64
 """Of one group."""
 MOST_OF_ONE = 32
 """Of one user."""
+_STARVED_NS = 100 * NS_PER_MS
+"""Until it is tried again to send what there was no memory for."""
 _EVENTS_A_TURN = 4
 _ARRIVALS_A_TURN = 1
 
@@ -98,12 +101,13 @@ class Subscribers:
                 self.end(subscriber, None)
                 continue
             try:
+                subscriber.flush()
                 late = subscriber.expire(now_ns)
             except AgentError as error:
                 self.end(subscriber, error)
                 continue
             self._left(late, revoked=True)
-            self._due(subscriber)
+            self.sent(subscriber)
         self._settle()
 
     def sent(self, subscriber: Subscriber) -> None:
@@ -210,6 +214,9 @@ class Subscribers:
 
     def _due(self, subscriber: Subscriber) -> None:
         due_ns = subscriber.next_ns
+        if subscriber.is_starved:
+            again_ns = self._now_ns() + _STARVED_NS
+            due_ns = again_ns if due_ns is None else min(due_ns, again_ns)
         if due_ns is not None and (self._due_ns is None or due_ns < self._due_ns):
             self._due_ns = due_ns
 

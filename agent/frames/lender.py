@@ -31,9 +31,9 @@ class _Pool(NamedTuple):
 class Lender:
     """Lends buffers to the reader at the other end of `channel`, which becomes this object's own.
 
-    `ready`: the reader has said so. `closed`: it has closed its end, or what it receives by. Not for sharing between
-    threads. `release()` is idempotent and takes everything back. Pools may be lent by several lenders; they stay their
-    owner's.
+    `ready`: the reader has said so. `closed`: it has closed its end, or what it receives by. `is_starved`: the last
+    message could not go for want of memory, which no descriptor tells the end of. Not for sharing between threads.
+    `release()` is idempotent and takes everything back. Pools may be lent by several lenders; they stay their owner's.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class Lender:
         opening = wire.pack_opening(order)
         self.ready = False
         self.closed = False
+        self.is_starved = False
         self.ledger = Ledger(floor=floor, most=most)
         self._channel = channel
         channel.setblocking(False)
@@ -222,6 +223,7 @@ class Lender:
             self._pools.popitem()[1].marks.release()
 
     def _send(self, message: bytes, fds: Sequence[int] = ()) -> bool:
+        self.is_starved = False
         try:
             if fds:
                 socket.send_fds(self._channel, [message], fds)
@@ -231,7 +233,8 @@ class Lender:
             return False
         except OSError as error:
             self.closed |= error.errno in _GONE
-            if error.errno in _GONE or error.errno in _NO_MEMORY:
+            self.is_starved = error.errno in _NO_MEMORY
+            if error.errno in _GONE or self.is_starved:
                 return False
             raise
         return True

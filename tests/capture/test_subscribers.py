@@ -1,5 +1,6 @@
 """Clients of a capture loop's frames: what each gets, for how long, and that nobody and nothing else suffers for it."""
 
+import errno
 import mmap
 import os
 import socket
@@ -486,3 +487,50 @@ def test_a_client_that_can_be_sent_no_frame_any_more_is_closed():
         frames(loop)
         assert count(loop, Of.CLIENTS) == 0
         assert len(queued(loop)) == 7
+
+
+def test_a_client_that_reads_nothing_is_closed_before_what_waits_for_it_is_much():
+    with stage() as loop, Client(loop) as client:
+        (subscriber,) = loop.loop.units["top"].station.subscribers
+        subscriber._channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        for _ in range(80):
+            loop.cancel("camera", "top")
+            loop.settle()
+            assert isinstance(loop.ask(m.StartCamera, camera="top"), m.Done)
+        assert len(subscriber._lender._outbox) <= 70
+        assert count(loop, Of.CLIENTS) == 0
+        frames(loop)
+        assert len(queued(loop)) == 7
+        client.hear()
+        assert client.ended
+
+
+class Starved(socket.socket):
+    """A socket of a machine that has no memory for messages."""
+
+    code = errno.ENOBUFS
+
+    def send(self, *_):
+        raise OSError(self.code, os.strerror(self.code))
+
+    def sendmsg(self, *_):
+        raise OSError(self.code, os.strerror(self.code))
+
+
+@pytest.mark.parametrize("code", [errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS])
+def test_without_memory_for_messages_the_loop_sleeps_and_tries_again_later(code):
+    with stage() as loop, Client(loop) as client:
+        (subscriber,) = loop.loop.units["top"].station.subscribers
+        found = subscriber._lender._channel
+        with Starved(fileno=os.dup(found.fileno())) as starved:
+            starved.setblocking(False)
+            starved.code = code
+            subscriber._lender._channel = starved
+            loop.cancel("camera", "top")
+            loop.settle()
+            assert client.hear() == []
+            loop.advance(NS_PER_S)
+            subscriber._lender._channel = found
+        loop.advance(200 * NS_PER_MS)
+        client.hear()
+        assert client.states == ["streaming", "stopped"]
