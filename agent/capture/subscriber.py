@@ -44,22 +44,16 @@ Returned = tuple[str, Loan]
 class Subscriber:
     """Owned by the group's Subscribers. `feeds`: by camera. Never waits; `release()` is idempotent."""
 
-    def __init__(self, channel: socket.socket, wish: Subscribe, cameras: tuple[str, ...], uid: int) -> None:
+    def __init__(self, channel: socket.socket, wish: Subscribe, uid: int) -> None:
         """`channel` becomes this object's own. `uid`: whose it is."""
         self.uid = uid
-        self.feeds = {
-            camera: Feed(
-                most=wish.most,
-                depth=wish.depth if wish.every else 1,
-                plan=wish.name if wish.target is Target.PLAN else "",
-                after_ns=wish.after_ns,
-            )
-            for camera in cameras
-        }
+        self.plan = wish.name if wish.target is Target.PLAN else ""
+        """The plan whose frames it wants, if it is one's."""
+        self.feeds: dict[str, Feed] = {}
         self.is_watched_for_writing = False
-        self._channel = channel
+        self._channel, self._wish = channel, wish
         self._lease_ns = wish.lease_ns or wire.LEASE_NS
-        self._lender = Lender(channel, floor=0, most=wish.most * len(cameras))
+        self._lender = Lender(channel, floor=0, most=0)
         self._pools: dict[str, int] = {}
 
     def fileno(self) -> int:
@@ -80,6 +74,13 @@ class Subscriber:
     def is_starved(self) -> bool:
         """Messages wait for memory: `flush` has to be tried again."""
         return bool(self._lender.waiting) and self._lender.is_starved
+
+    def add(self, camera: str) -> None:
+        """It wants the frames of one camera more."""
+        wish = self._wish
+        depth = wish.depth if wish.every else 1
+        self.feeds[camera] = Feed(most=wish.most, depth=depth, plan=self.plan, after_ns=wish.after_ns)
+        self._lender.ledger.most += wish.most
 
     # -- what it is told --------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import select
 import socket
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 
 from agent.capture.door import Door
@@ -127,6 +127,12 @@ class Subscribers:
             self._stations[camera].leave(subscriber)
         self._left(subscriber.end(error))
 
+    def plan_begun(self, name: str) -> None:
+        """A plan of this name begins, perhaps on other cameras than one before: its clients get the frames of all."""
+        for subscriber in tuple(self._clients.values()):
+            if subscriber.plan == name:
+                self._join(subscriber, [each for each in self._cameras_of(name) if each not in subscriber.feeds])
+
     def release(self) -> None:
         """Close all connections, and the door."""
         with ExitStack() as steps:
@@ -156,11 +162,15 @@ class Subscribers:
         uid = _uid_of(channel)
         self._check_room(uid)
         cameras = self._cameras(wish)
-        subscriber = Subscriber(channel, wish, cameras, uid)
+        subscriber = Subscriber(channel, wish, uid)
         self._clients[subscriber.fileno()] = subscriber
         self._epoll.register(subscriber.fileno(), select.EPOLLIN)
+        self._join(subscriber, cameras)
+
+    def _join(self, subscriber: Subscriber, cameras: Iterable[str]) -> None:
         try:
             for camera in cameras:
+                subscriber.add(camera)
                 self._stations[camera].join(subscriber)
         except AgentError as error:
             self.end(subscriber, error)

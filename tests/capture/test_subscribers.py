@@ -179,6 +179,28 @@ def test_only_frames_that_served_a_plan():
             assert told == [record.trace_id for record in loop.records if record.slot == 1]
 
 
+def test_a_plan_that_begins_anew_on_another_camera_takes_its_clients_along():
+    with stage() as loop:
+        loop.add("p", camera="top", count=1)
+        with Client(loop, "p", Target.PLAN, most=2) as client:
+            loop.advance(200 * NS_PER_MS)
+            client.hear()
+            assert client.cameras == ["top"]
+            loop.add("p", camera="side", count=3)
+            for _ in range(20):
+                loop.advance(20 * NS_PER_MS)
+                client.hear()
+                while len(client.frames) > 1:
+                    client.give_back()
+            assert client.cameras == ["top"] + ["side"] * 3
+            assert count(loop, Of.CLIENTS, "side") == 1
+            loop.add("p", "q", camera="side", count=1)
+            assert count(loop, Of.CLIENTS, "side") == 1
+        loop.settle()
+        assert count(loop, Of.CLIENTS) == count(loop, Of.CLIENTS, "side") == 0
+        assert len(queued(loop)) == len(queued(loop, "side")) == 7
+
+
 def test_the_frames_of_a_group():
     with stage() as loop, Client(loop, "g", Target.GROUP) as client:
         assert client.states == ["streaming"] * 2
