@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 
 from agent.capture.door import Door
-from agent.capture.station import Station
+from agent.capture.station import MemoryShort, Station
 from agent.capture.subscriber import Returned, Subscriber, refuse
 from agent.clock import ReadClock
 from agent.errors import AgentError
@@ -162,9 +162,11 @@ class Subscribers:
         uid = _uid_of(channel)
         self._check_room(uid)
         cameras = self._cameras(wish)
-        subscriber = Subscriber(channel, wish, uid)
-        self._clients[subscriber.fileno()] = subscriber
-        self._epoll.register(subscriber.fileno(), select.EPOLLIN)
+        try:
+            self._epoll.register(channel.fileno(), select.EPOLLIN)
+        except OSError as error:  # epoll_ctl(2): a user may watch so many, whoever's programs do
+            raise MemoryShort(f"a client cannot be watched: {error}", hint="end other programs, or clients") from error
+        subscriber = self._clients[channel.fileno()] = Subscriber(channel, wish, uid)
         self._join(subscriber, cameras)
 
     def _join(self, subscriber: Subscriber, cameras: Iterable[str]) -> None:

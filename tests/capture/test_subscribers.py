@@ -556,3 +556,28 @@ def test_without_memory_for_messages_the_loop_sleeps_and_tries_again_later(code)
         loop.advance(200 * NS_PER_MS)
         client.hear()
         assert client.states == ["streaming", "stopped"]
+
+
+class FullEpoll:
+    """An epoll of a user who may not watch one descriptor more."""
+
+    def __init__(self, epoll):
+        self._epoll = epoll
+
+    def __getattr__(self, name):
+        return getattr(self._epoll, name)
+
+    def register(self, *_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_client_that_cannot_be_watched_is_refused_and_the_loop_goes_on():
+    with stage() as loop:
+        found = loop.loop.subscribers._epoll
+        loop.loop.subscribers._epoll = FullEpoll(found)
+        with Client(loop) as client:
+            assert (client.refused, client.ended) == ("no_memory", True)
+        loop.loop.subscribers._epoll = found
+        with Client(loop) as client:
+            frames(loop)
+            assert client.hear()
