@@ -15,8 +15,6 @@ from agent.frames.marks import CommitToken, Marks
 from agent.frames.pool import LentPool, Packet, Planes
 from agent.frames.wire import Answer, Facts, ProtocolError, Ready
 
-_GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.ECONNREFUSED)
-"""The reader closed its end, or the half it receives by. The last two: this very moment, on Linux before 6.2."""
 _NO_MEMORY = (errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM)
 """No memory for messages, or too many descriptors on their way to one user (unix(7)): readers have to take some."""
 
@@ -232,9 +230,9 @@ class Lender:
         except BlockingIOError:
             return False
         except OSError as error:
-            self.closed |= error.errno in _GONE
+            self.closed |= error.errno in wire.GONE
             self.is_starved = error.errno in _NO_MEMORY
-            if error.errno in _GONE or self.is_starved:
+            if error.errno in wire.GONE or self.is_starved:
                 return False
             raise
         return True
@@ -258,7 +256,7 @@ class Lender:
         except BlockingIOError:
             return None
         except OSError as error:
-            if error.errno not in _GONE:
+            if error.errno not in wire.GONE:
                 raise
             size = 0
         if size == 0:
