@@ -79,7 +79,7 @@ class Streaming(enum.IntEnum):
     FAULT = 3
     """It is out of order, and the agent is at it."""
     GONE = 4
-    """It is not there, or no longer part of what was subscribed to."""
+    """It is not there."""
 
 
 class ProtocolError(AgentError):
