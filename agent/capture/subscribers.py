@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 
 from agent.capture.door import Door
-from agent.capture.station import MemoryShort, Station
+from agent.capture.lending import MemoryShort
+from agent.capture.station import Station
 from agent.capture.subscriber import Returned, Subscriber, refuse
 from agent.clock import ReadClock
 from agent.errors import AgentError
