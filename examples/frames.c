@@ -40,7 +40,7 @@ static _Noreturn void broken(const char *what) { fprintf(stderr, "what came is w
 static struct mapped *find(uint32_t number, int unused) {
     for (struct mapped *pool = pools; pool < pools + POOLS; pool++)
         if (unused ? !pool->marks : pool->marks && pool->number == number) return pool;
-    broken("a pool that is not known, or one too many");
+    return NULL;
 }
 
 static void *map(int fd, uint64_t length) { /* reading beyond the end of a file is SIGBUS: look first */
@@ -53,7 +53,7 @@ static void *map(int fd, uint64_t length) { /* reading beyond the end of a file 
 
 static void new_pool(const struct pool *message, int marks_fd) {
     struct mapped *pool = find(0, 1);
-    if (message->head.count < 1 || message->head.count > PLANES || message->buffers > 4096) broken("a pool");
+    if (!pool || message->head.count < 1 || message->head.count > PLANES || message->buffers > 4096) broken("a pool");
     *pool = (struct mapped){ message->head.number, message->buffers, message->head.count, NULL, NULL };
     pool->marks = map(marks_fd, 8 * (uint64_t)message->buffers);
     pool->all = calloc((size_t)pool->buffers * pool->planes, sizeof *pool->all);
@@ -63,8 +63,8 @@ static void new_pool(const struct pool *message, int marks_fd) {
 
 static void new_buffers(const struct buffers *message, const int *fds) {
     struct mapped *pool = find(message->head.number, 0);
-    uint64_t all = (uint64_t)pool->buffers * pool->planes, first = (uint64_t)message->first * pool->planes;
-    if (message->planes != pool->planes || first + message->head.count > all) broken("buffers");
+    uint64_t all = pool ? (uint64_t)pool->buffers * pool->planes : 0, first = 1ull * message->first * message->planes;
+    if (!pool || message->planes != pool->planes || first + message->head.count > all) broken("buffers");
     struct plane *plane = pool->all + first;
     for (uint32_t i = 0; i < message->head.count; i++, plane++)
         *plane = (struct plane){ map(fds[i], message->lengths[i]), message->lengths[i], fds[i] };
@@ -72,11 +72,11 @@ static void new_buffers(const struct buffers *message, const int *fds) {
 
 static void forget(uint32_t number) {
     struct mapped *pool = find(number, 0);
+    if (!pool) return; /* it was never passed */
     for (struct plane *plane = pool->all; plane < pool->all + (size_t)pool->buffers * pool->planes; plane++)
         if (plane->memory) munmap(plane->memory, plane->length), close(plane->fd);
     munmap((void *)pool->marks, 8 * (size_t)pool->buffers);
-    free(pool->all);
-    pool->marks = NULL;
+    free(pool->all), pool->marks = NULL;
 }
 
 static void sync_plane(const struct plane *plane, uint64_t flags) { /* ENOTTY: no DMABUF, and nothing to be done */
@@ -86,7 +86,7 @@ static void sync_plane(const struct plane *plane, uint64_t flags) { /* ENOTTY: n
 
 static int read_frame(const struct frame *frame) { /* whether it was good until after it was read */
     struct mapped *pool = find(frame->pool, 0);
-    if (frame->place >= pool->buffers) broken("a buffer that is not known");
+    if (!pool || frame->place >= pool->buffers) broken("a buffer that is not known");
     struct plane *plane = pool->all + (size_t)frame->place * pool->planes;
     if ((uint64_t)frame->offsets[0] + frame->lengths[0] > plane->length) broken("a frame beyond its buffer's end");
     if (atomic_load(&pool->marks[frame->place]) != frame->generation) return 0; /* taken back on its way here */
@@ -117,7 +117,7 @@ int main(int count, char **words) {
     struct subscribe *wish = (struct subscribe *)packet;
     *wish = (struct subscribe){ .head = { SUBSCRIBE, 0, VERSION, 0 }, .after_ns = INT64_MIN, .most = 1, .depth = 1 };
     memcpy(wish->name, words[2], strlen(words[2]));
-    if (send(channel, wish, sizeof *wish + strlen(words[2]), MSG_NOSIGNAL) < 0) fail("send");
+    if (send(channel, wish, sizeof *wish + strlen(words[2]), MSG_NOSIGNAL) < 0 && errno != EPIPE) fail("send");
     while (left) {
         struct iovec place = { packet, PACKET };
         struct msghdr in = { .msg_iov = &place, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room };

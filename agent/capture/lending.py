@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent.capture.shot import Shot
+from agent.errors import AgentError
 from agent.frames.ledger import FLOOR
 from agent.frames.pool import LentPool, Memory
 from agent.frames.wire import Facts, PoolFormat
@@ -10,6 +11,12 @@ from agent.v4l2.buffers import BufferPool
 from agent.v4l2.format import Format
 from agent.v4l2.frame import Frame
 from agent.v4l2.uapi import BufType
+
+
+class MemoryShort(AgentError):
+    """There is no memory, or no descriptor, for what is to be lent."""
+
+    code = "no_memory"
 
 
 def lent_pool(camera: str, format: Format, pool: BufferPool, *, floor: int = FLOOR) -> LentPool:  # noqa: A002

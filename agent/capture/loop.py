@@ -91,6 +91,7 @@ class CaptureLoop:
             let_go=lambda camera: self.units[camera].clients_let_go(),
             now_ns=now_ns,
         )
+        self.plans.on_begun = self.subscribers.plan_begun
         self._telling = Telling(self._channel, self.units, self.plans, publisher, now_ns)
         self.units.update((camera.name, self._make_unit(place, camera)) for place, camera in enumerate(order.cameras))
         self._units = tuple(self.units.values())

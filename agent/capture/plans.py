@@ -43,6 +43,10 @@ _REFUSED = {
 }
 
 
+def _nobody(_name: str) -> None:
+    """Nobody waits for plans to begin."""
+
+
 MakeTaker = Callable[[Plan], Taker]
 """What takes the ticks of a plan."""
 
@@ -73,6 +77,8 @@ class Plans:
         now_ns: ReadClock,
         make_taker: MakeTaker,
     ) -> None:
+        self.on_begun: Callable[[str], None] = _nobody
+        """Called with the name of each plan that was added."""
         self.scheduler = Scheduler(board.plans, capacity=board.capacity, ageing_ns=order.ageing_ns)
         self._order, self._units, self._quotas, self._now_ns = order, units, quotas, now_ns
         self._ring = Ring(board.ring, FENCE)
@@ -187,6 +193,7 @@ class Plans:
             run = self.scheduler.add(order.plan, now_ns)
             self._aim(order, run, self._quotas.toll(order, self._order.cameras_of(order.plan), run.slot, now_ns))
             slots[order.plan.name] = run.slot
+            self.on_begun(order.plan.name)
         for name in {name for order in orders for name in self._order.needed_by(order.plan)}:
             if not self._units[name].wanted:
                 self._units[name].start()

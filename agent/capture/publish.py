@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent.capture.lending import lent_pool
+from agent.capture.lending import MemoryShort, lent_pool
 from agent.capture.shot import Shot
 from agent.capture.sink import Sink, SinkGone
 from agent.capture.sink_process import SINK_PROGRAM, SinkOrder, cpus_beside
@@ -194,14 +194,20 @@ class SinkPublisher:
         return (self._epoll.fileno(),)
 
     def camera_armed(self, camera: str, format: Format, pool: BufferPool) -> None:  # noqa: A002
-        """Pass the buffers' descriptors, once per pool. Raises PoolTooSmall when none could ever be lent."""
+        """Pass the buffers' descriptors, once per pool.
+
+        Raises PoolTooSmall when none could ever be lent, MemoryShort: the camera is not known then.
+        """
         known = self._cameras.get(camera)
         if known is not None and known.pool is pool:
             return
         self.forget(camera)
-        armed = _Camera(pool, lent_pool(camera, format, pool, floor=self._floor))
-        self._cameras[camera] = armed
-        self._announce(armed)
+        try:
+            armed = self._cameras[camera] = _Camera(pool, lent_pool(camera, format, pool, floor=self._floor))
+            self._announce(armed)
+        except OSError as error:
+            self.forget(camera)
+            raise MemoryShort(f"no memory to lend frames of {camera}: {error}", hint="end other programs") from error
 
     def publish(self, camera: str, shot: Shot, trace_ids: Sequence[str], limit_ns: int) -> bool:
         """Lend a frame for `limit_ns` of the sink's work, from its turn on. False: no room, or no sink just now.

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from agent.capture.board import Of
 from agent.capture.feed import Feed, Loan
-from agent.capture.lending import facts_of, lent_pool, offsets_of
+from agent.capture.lending import MemoryShort, facts_of, lent_pool, offsets_of
 from agent.capture.session import Session
 from agent.capture.shot import Shot, earliest_ns
 from agent.capture.subscriber import Subscriber
@@ -21,12 +21,6 @@ from agent.v4l2.format import Format
 
 _FOR_PLANS = 1
 """Buffers that clients leave for the pictures of plans."""
-
-
-class MemoryShort(AgentError):
-    """There is no memory for what a client needs."""
-
-    code = "no_memory"
 
 
 class Hub(Protocol):

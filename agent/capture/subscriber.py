@@ -44,22 +44,16 @@ Returned = tuple[str, Loan]
 class Subscriber:
     """Owned by the group's Subscribers. `feeds`: by camera. Never waits; `release()` is idempotent."""
 
-    def __init__(self, channel: socket.socket, wish: Subscribe, cameras: tuple[str, ...], uid: int) -> None:
+    def __init__(self, channel: socket.socket, wish: Subscribe, uid: int) -> None:
         """`channel` becomes this object's own. `uid`: whose it is."""
         self.uid = uid
-        self.feeds = {
-            camera: Feed(
-                most=wish.most,
-                depth=wish.depth if wish.every else 1,
-                plan=wish.name if wish.target is Target.PLAN else "",
-                after_ns=wish.after_ns,
-            )
-            for camera in cameras
-        }
+        self.plan = wish.name if wish.target is Target.PLAN else ""
+        """The plan whose frames it wants, if it is one's."""
+        self.feeds: dict[str, Feed] = {}
         self.is_watched_for_writing = False
-        self._channel = channel
+        self._channel, self._wish = channel, wish
         self._lease_ns = wish.lease_ns or wire.LEASE_NS
-        self._lender = Lender(channel, floor=0, most=wish.most * len(cameras))
+        self._lender = Lender(channel, floor=0, most=0)
         self._pools: dict[str, int] = {}
 
     def fileno(self) -> int:
@@ -68,13 +62,25 @@ class Subscriber:
 
     @property
     def closed(self) -> bool:
-        """The client has closed its end."""
+        """The client has closed its end, or what it receives by."""
         return self._lender.closed
 
     @property
     def wants_write(self) -> bool:
         """Messages wait for the client to read."""
-        return bool(self._lender.waiting)
+        return bool(self._lender.waiting) and not self._lender.is_starved
+
+    @property
+    def is_starved(self) -> bool:
+        """Messages wait for memory: `flush` has to be tried again."""
+        return bool(self._lender.waiting) and self._lender.is_starved
+
+    def add(self, camera: str) -> None:
+        """It wants the frames of one camera more."""
+        wish = self._wish
+        depth = wish.depth if wish.every else 1
+        self.feeds[camera] = Feed(most=wish.most, depth=depth, plan=self.plan, after_ns=wish.after_ns)
+        self._lender.ledger.most += wish.most
 
     # -- what it is told --------------------------------------------------------------------------------------------
 
@@ -90,7 +96,7 @@ class Subscriber:
     def flush(self) -> None:
         """Send what waits. Raises Stuck when it is more and more."""
         self._lender.flush()
-        if self._lender.waiting > _MESSAGES_WAITING:
+        if self._is_flooded:
             raise Stuck("the client does not read what it is told", hint="connect again, and read")
 
     def lend(self, camera: str, loan: Loan, now_ns: int) -> bool:
@@ -143,13 +149,19 @@ class Subscriber:
 
     @property
     def next_ns(self) -> int | None:
-        """When `expire` has something to do."""
+        """When `flush` or `expire` has something to do, or `closed` is to be looked at; 0: at once."""
+        if self.closed or self._is_flooded:
+            return 0
         oldest = self._lender.ledger.oldest
         if oldest is None:
             return None
         stuck_ns: int = oldest.item.due_ns + STUCK_NS
         live = next(self._lender.ledger.live(), None)
         return stuck_ns if live is None else min(stuck_ns, live.item.due_ns)
+
+    @property
+    def _is_flooded(self) -> bool:
+        return self._lender.waiting > _MESSAGES_WAITING
 
     def revoke(self, camera: str) -> list[Loan]:
         """Take back all it has of a camera, at once; nothing that waits is lent."""

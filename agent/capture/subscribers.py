@@ -9,21 +9,25 @@ from __future__ import annotations
 import select
 import socket
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 
 from agent.capture.door import Door
+from agent.capture.lending import MemoryShort
 from agent.capture.station import Station
 from agent.capture.subscriber import Returned, Subscriber, refuse
 from agent.clock import ReadClock
 from agent.errors import AgentError
 from agent.frames import wire
 from agent.frames.wire import ProtocolError, Subscribe, Target
+from agent.units import NS_PER_MS
 
 MOST_CLIENTS = 64
 """Of one group."""
 MOST_OF_ONE = 32
 """Of one user."""
+_STARVED_NS = 100 * NS_PER_MS
+"""Until it is tried again to send what there was no memory for."""
 _EVENTS_A_TURN = 4
 _ARRIVALS_A_TURN = 1
 
@@ -91,16 +95,20 @@ class Subscribers:
         self._settle()
 
     def check(self, now_ns: int) -> None:
-        """Take back what clients have had for too long."""
+        """Take back what clients have had for too long, and all from those that are gone."""
         self._due_ns = None
         for subscriber in tuple(self._clients.values()):
+            if subscriber.closed:
+                self.end(subscriber, None)
+                continue
             try:
+                subscriber.flush()
                 late = subscriber.expire(now_ns)
             except AgentError as error:
                 self.end(subscriber, error)
                 continue
             self._left(late, revoked=True)
-            self._due(subscriber)
+            self.sent(subscriber)
         self._settle()
 
     def sent(self, subscriber: Subscriber) -> None:
@@ -119,6 +127,12 @@ class Subscribers:
         for camera in subscriber.feeds:
             self._stations[camera].leave(subscriber)
         self._left(subscriber.end(error))
+
+    def plan_begun(self, name: str) -> None:
+        """A plan of this name begins, perhaps on other cameras than one before: its clients get the frames of all."""
+        for subscriber in tuple(self._clients.values()):
+            if subscriber.plan == name:
+                self._join(subscriber, [each for each in self._cameras_of(name) if each not in subscriber.feeds])
 
     def release(self) -> None:
         """Close all connections, and the door."""
@@ -149,11 +163,17 @@ class Subscribers:
         uid = _uid_of(channel)
         self._check_room(uid)
         cameras = self._cameras(wish)
-        subscriber = Subscriber(channel, wish, cameras, uid)
-        self._clients[subscriber.fileno()] = subscriber
-        self._epoll.register(subscriber.fileno(), select.EPOLLIN)
+        try:
+            self._epoll.register(channel.fileno(), select.EPOLLIN)
+        except OSError as error:  # epoll_ctl(2): a user may watch so many, whoever's programs do
+            raise MemoryShort(f"a client cannot be watched: {error}", hint="end other programs, or clients") from error
+        subscriber = self._clients[channel.fileno()] = Subscriber(channel, wish, uid)
+        self._join(subscriber, cameras)
+
+    def _join(self, subscriber: Subscriber, cameras: Iterable[str]) -> None:
         try:
             for camera in cameras:
+                subscriber.add(camera)
                 self._stations[camera].join(subscriber)
         except AgentError as error:
             self.end(subscriber, error)
@@ -207,6 +227,9 @@ class Subscribers:
 
     def _due(self, subscriber: Subscriber) -> None:
         due_ns = subscriber.next_ns
+        if subscriber.is_starved:
+            again_ns = self._now_ns() + _STARVED_NS
+            due_ns = again_ns if due_ns is None else min(due_ns, again_ns)
         if due_ns is not None and (self._due_ns is None or due_ns < self._due_ns):
             self._due_ns = due_ns
 

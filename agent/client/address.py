@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from agent.client.errors import AgentUnreachable, NotAllowed
@@ -12,6 +14,9 @@ from agent.frames.values import SOCKET_NAME
 DEFAULT_SOCKET = Path("/run/camera-agent") / SOCKET_NAME
 CONTROL_VARIABLE = "CAMERA_AGENT_SOCKET"
 """Names the control socket, for the command line as well; frames are beside it."""
+
+MakeSocket = Callable[[int, int], socket.socket]
+"""Makes a socket of a family and a type."""
 
 
 def frames_socket(path: str | os.PathLike[str] | None) -> Path:
@@ -22,12 +27,16 @@ def frames_socket(path: str | os.PathLike[str] | None) -> Path:
     return Path(control).parent / SOCKET_NAME if control else DEFAULT_SOCKET
 
 
-def open_channel(path: Path, first: bytes) -> socket.socket:
-    """A connection that does not block, with its first packet sent. Raises AgentUnreachable, NotAllowed."""
-    channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+def open_channel(path: Path, first: bytes, make: MakeSocket = socket.socket) -> socket.socket:
+    """A connection that does not block, with its first packet sent. Raises AgentUnreachable, NotAllowed.
+
+    Whoever is refused before he has said a word is told why by what he hears.
+    """
+    channel = make(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
     try:
         channel.connect(str(path))
-        channel.send(first)
+        with suppress(BrokenPipeError):
+            channel.send(first)
     except PermissionError as error:
         channel.close()
         raise NotAllowed(

@@ -20,8 +20,8 @@ from agent.units import NS_PER_MS, NS_PER_S
 
 _FIRST_PAUSE_NS = 20 * NS_PER_MS
 _LONGEST_PAUSE_NS = NS_PER_S
-_PASSING = ("stuck",)
-"""Refusals after which another connection gives frames."""
+_PASSING = ("stuck", "too_many_clients", "no_memory")
+"""Refusals after which another connection gives frames: at once, or when others have gone, as when all come again."""
 
 
 class Wait(NamedTuple):

@@ -137,9 +137,12 @@ class Borrowed:
 
     def _sync(self, flags: bytes) -> None:
         synced = self._pool.synced
-        if self._place < len(synced):  # the pool was not forgotten meanwhile
+        try:
             for fd in synced[self._place]:
                 _retry_eintr(self._ioctl, fd, flags)
+        except (IndexError, OSError):
+            if self._place < len(synced):  # the pool was not forgotten meanwhile, by another thread perhaps
+                raise
 
 
 def is_dmabuf(ioctl: Ioctl, fd: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import socket
@@ -146,7 +147,12 @@ class Borrower:
 
     def _packet(self) -> tuple[bytes, list[int], int]:
         flags = socket.MSG_CMSG_CLOEXEC  # type: ignore[attr-defined,unused-ignore]
-        packet, fds, found, _ = socket.recv_fds(self._channel, wire.PACKET_BYTES, wire.FDS_AT_ONCE, flags)
+        try:
+            packet, fds, found, _ = socket.recv_fds(self._channel, wire.PACKET_BYTES, wire.FDS_AT_ONCE, flags)
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:  # it has gone, and that was told already (Linux before 6.2)
+                raise
+            return b"", [], 0
         return packet, fds, found
 
     def _borrow(self, message: wire.FrameMessage, fds: list[int]) -> Borrowed:
@@ -189,8 +195,11 @@ class Borrower:
         _close([fd for fd in fds if fd not in synced])
 
     def _send(self, message: bytes) -> None:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        try:
             self._channel.send(message)
+        except OSError as error:
+            if error.errno not in wire.GONE:
+                raise
 
 
 def _map_plane(fd: int, length: int) -> Plane:

@@ -15,8 +15,6 @@ from agent.frames.marks import CommitToken, Marks
 from agent.frames.pool import LentPool, Packet, Planes
 from agent.frames.wire import Answer, Facts, ProtocolError, Ready
 
-_NO_ROOM = (BlockingIOError, BrokenPipeError, ConnectionResetError)
-"""A full socket, and a reader that is gone: the second is found where its end is looked for."""
 _NO_MEMORY = (errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM)
 """No memory for messages, or too many descriptors on their way to one user (unix(7)): readers have to take some."""
 
@@ -31,8 +29,9 @@ class _Pool(NamedTuple):
 class Lender:
     """Lends buffers to the reader at the other end of `channel`, which becomes this object's own.
 
-    `ready`: the reader has said so. `closed`: it has closed its end. Not for sharing between threads. `release()` is
-    idempotent and takes everything back. Pools may be lent by several lenders; they stay their owner's.
+    `ready`: the reader has said so. `closed`: it has closed its end, or what it receives by. `is_starved`: the last
+    message could not go for want of memory, which no descriptor tells the end of. Not for sharing between threads.
+    `release()` is idempotent and takes everything back. Pools may be lent by several lenders; they stay their owner's.
     """
 
     def __init__(
@@ -51,6 +50,7 @@ class Lender:
         opening = wire.pack_opening(order)
         self.ready = False
         self.closed = False
+        self.is_starved = False
         self.ledger = Ledger(floor=floor, most=most)
         self._channel = channel
         channel.setblocking(False)
@@ -221,15 +221,18 @@ class Lender:
             self._pools.popitem()[1].marks.release()
 
     def _send(self, message: bytes, fds: Sequence[int] = ()) -> bool:
+        self.is_starved = False
         try:
             if fds:
                 socket.send_fds(self._channel, [message], fds)
             else:
                 self._channel.send(message)
-        except _NO_ROOM:
+        except BlockingIOError:
             return False
         except OSError as error:
-            if error.errno in _NO_MEMORY:
+            self.closed |= error.errno in wire.GONE
+            self.is_starved = error.errno in _NO_MEMORY
+            if error.errno in wire.GONE or self.is_starved:
                 return False
             raise
         return True
@@ -252,7 +255,9 @@ class Lender:
             size = self._channel.recv_into(self._answer)
         except BlockingIOError:
             return None
-        except ConnectionResetError:
+        except OSError as error:
+            if error.errno not in wire.GONE:
+                raise
             size = 0
         if size == 0:
             self.closed = True

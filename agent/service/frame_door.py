@@ -75,7 +75,7 @@ class FrameDoor:
         return len(self._arrived)
 
     def set_access(self, access: Access) -> None:
-        """Who may look from now on; who has a connection keeps it."""
+        """Who may look from now on, also of those who wait; whom a process has keeps his connection."""
         self._access = access
 
     def start(self) -> None:
@@ -170,7 +170,6 @@ class FrameDoor:
             if len(packet) > wire.ANSWER_BYTES:
                 raise ProtocolError(f"a subscription of more than {wire.ANSWER_BYTES} bytes")
             wish = wire.unpack_subscribe(packet)
-            self._access.check(arrived.peer, Level.LOOK)
         except AgentError as error:
             self._refuse(arrived, error)
             return
@@ -182,6 +181,7 @@ class FrameDoor:
     def _pass_on(self, arrived: _Arrived, wish: Subscribe) -> None:
         """To its process, if that takes it now; else it waits."""
         try:
+            self._access.check(arrived.peer, Level.LOOK)
             name = self._group_of(wish)
         except AgentError as error:
             self._refuse(arrived, error)

@@ -1,6 +1,8 @@
 """Frames out of the capture loop and back: whatever a sink does, each comes back once, and never too early."""
 
+import contextlib
 import os
+import resource
 import select
 import signal
 import sys
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.capture.lending import MemoryShort
 from agent.capture.publish import NoPublisher, SinkPublisher
 from agent.capture.session import Session
 from agent.capture.settings import Settings
@@ -431,3 +434,31 @@ def test_a_sink_runs_beside_the_loop():
         sink.channel.close()
         sink.release()
         sink.release()
+
+
+@contextlib.contextmanager
+def no_descriptors():
+    """This process has as many as it may have."""
+    limits, fillers = resource.getrlimit(resource.RLIMIT_NOFILE), []
+    most = max(int(each.name) for each in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most + 1, limits[1]))
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                fillers.append(os.open("/dev/null", os.O_RDONLY))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for fd in fillers:
+            os.close(fd)
+
+
+@pytest.mark.parametrize("kind", [MemoryKind.MMAP, MemoryKind.MMAP_EXPORTED])
+def test_a_camera_without_descriptors_for_its_memory_is_an_error_of_its_own_and_armed_later(bench, kind):
+    with bench("good", memory=(kind,)).ready() as top:
+        top.publisher.forget("top")
+        with no_descriptors(), pytest.raises(MemoryShort):
+            top.publisher.camera_armed("top", top.prepared.format, top.session.pool)
+        top.publisher.camera_armed("top", top.prepared.format, top.session.pool)
+        top.publish()
+        assert top.back()

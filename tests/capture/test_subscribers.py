@@ -1,5 +1,6 @@
 """Clients of a capture loop's frames: what each gets, for how long, and that nobody and nothing else suffers for it."""
 
+import errno
 import mmap
 import os
 import socket
@@ -176,6 +177,28 @@ def test_only_frames_that_served_a_plan():
             told = [trace for _, _, _, traces in seldom.taken for trace in traces]
             assert len(set(told)) == 2
             assert told == [record.trace_id for record in loop.records if record.slot == 1]
+
+
+def test_a_plan_that_begins_anew_on_another_camera_takes_its_clients_along():
+    with stage() as loop:
+        loop.add("p", camera="top", count=1)
+        with Client(loop, "p", Target.PLAN, most=2) as client:
+            loop.advance(200 * NS_PER_MS)
+            client.hear()
+            assert client.cameras == ["top"]
+            loop.add("p", camera="side", count=3)
+            for _ in range(20):
+                loop.advance(20 * NS_PER_MS)
+                client.hear()
+                while len(client.frames) > 1:
+                    client.give_back()
+            assert client.cameras == ["top"] + ["side"] * 3
+            assert count(loop, Of.CLIENTS, "side") == 1
+            loop.add("p", "q", camera="side", count=1)
+            assert count(loop, Of.CLIENTS, "side") == 1
+        loop.settle()
+        assert count(loop, Of.CLIENTS) == count(loop, Of.CLIENTS, "side") == 0
+        assert len(queued(loop)) == len(queued(loop, "side")) == 7
 
 
 def test_the_frames_of_a_group():
@@ -467,3 +490,94 @@ def test_stopped_while_sink_and_client_have_the_same_frame():
         assert isinstance(loop.ask(m.StartCamera, camera="top"), m.Done)
         assert len(queued(loop)) == 7
         assert not loop.loop.units["top"]._shared
+
+
+def test_a_client_that_shuts_its_receiving_half_is_closed_and_the_loop_sleeps():
+    with stage() as loop, Client(loop) as client:
+        frames(loop)
+        client.channel.shutdown(socket.SHUT_RD)
+        loop.cancel("camera", "top")
+        loop.settle()
+        assert count(loop, Of.CLIENTS) == 0
+        assert isinstance(loop.ask(m.StartCamera, camera="top"), m.Done)
+        assert len(queued(loop)) == 7
+
+
+def test_a_client_that_can_be_sent_no_frame_any_more_is_closed():
+    with stage() as loop, Client(loop) as client:
+        client.channel.shutdown(socket.SHUT_RD)
+        frames(loop)
+        assert count(loop, Of.CLIENTS) == 0
+        assert len(queued(loop)) == 7
+
+
+def test_a_client_that_reads_nothing_is_closed_before_what_waits_for_it_is_much():
+    with stage() as loop, Client(loop) as client:
+        (subscriber,) = loop.loop.units["top"].station.subscribers
+        subscriber._channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        for _ in range(80):
+            loop.cancel("camera", "top")
+            loop.settle()
+            assert isinstance(loop.ask(m.StartCamera, camera="top"), m.Done)
+        assert len(subscriber._lender._outbox) <= 70
+        assert count(loop, Of.CLIENTS) == 0
+        frames(loop)
+        assert len(queued(loop)) == 7
+        client.hear()
+        assert client.ended
+
+
+class Starved(socket.socket):
+    """A socket of a machine that has no memory for messages."""
+
+    code = errno.ENOBUFS
+
+    def send(self, *_):
+        raise OSError(self.code, os.strerror(self.code))
+
+    def sendmsg(self, *_):
+        raise OSError(self.code, os.strerror(self.code))
+
+
+@pytest.mark.parametrize("code", [errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS])
+def test_without_memory_for_messages_the_loop_sleeps_and_tries_again_later(code):
+    with stage() as loop, Client(loop) as client:
+        (subscriber,) = loop.loop.units["top"].station.subscribers
+        found = subscriber._lender._channel
+        with Starved(fileno=os.dup(found.fileno())) as starved:
+            starved.setblocking(False)
+            starved.code = code
+            subscriber._lender._channel = starved
+            loop.cancel("camera", "top")
+            loop.settle()
+            assert client.hear() == []
+            loop.advance(NS_PER_S)
+            subscriber._lender._channel = found
+        loop.advance(200 * NS_PER_MS)
+        client.hear()
+        assert client.states == ["streaming", "stopped"]
+
+
+class FullEpoll:
+    """An epoll of a user who may not watch one descriptor more."""
+
+    def __init__(self, epoll):
+        self._epoll = epoll
+
+    def __getattr__(self, name):
+        return getattr(self._epoll, name)
+
+    def register(self, *_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_client_that_cannot_be_watched_is_refused_and_the_loop_goes_on():
+    with stage() as loop:
+        found = loop.loop.subscribers._epoll
+        loop.loop.subscribers._epoll = FullEpoll(found)
+        with Client(loop) as client:
+            assert (client.refused, client.ended) == ("no_memory", True)
+        loop.loop.subscribers._epoll = found
+        with Client(loop) as client:
+            frames(loop)
+            assert client.hear()

@@ -15,6 +15,8 @@ from frames.pools import FACTS, GREY, open_descriptors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.capture.subscriber import refuse
+from agent.capture.subscribers import TooManyClients
 from agent.client import (
     AgentUnreachable,
     Ended,
@@ -24,7 +26,9 @@ from agent.client import (
     Refused,
     Revoked,
 )
+from agent.client.address import open_channel
 from agent.client.feed import Feed, _wait
+from agent.client.link import Link
 from agent.errors import AgentError, StateError
 from agent.frames import values, wire
 from agent.frames.lender import Lender
@@ -89,6 +93,39 @@ def test_a_refusal_is_a_typed_error(door, opened):
         assert isinstance(caught.value, AgentError)
 
 
+def test_who_is_refused_before_it_has_said_a_word_is_told_why(door):
+    class Slow(socket.socket):
+        """The agent is faster."""
+
+        def connect(self, address):
+            super().connect(address)
+            channel, _ = door._listener.accept()
+            refuse(channel, TooManyClients("64 are here", hint="end some"))
+
+    channel = open_channel(door.path, b"first", Slow)
+    link = Link(channel)
+    with pytest.raises(Refused, match="64 are here"):
+        link.hear()
+    link.release()
+
+
+@pytest.mark.parametrize("code", ["too_many_clients", "no_memory"])
+def test_who_had_frames_tries_again_when_all_come_at_once(door, code):
+    feed, lender = door.serve()
+    with feed:
+        lender.lend(lender.pool())
+        feed.next()
+        lender.die()
+        for _ in range(3):
+            successor_in_time(feed, door, opening=False).refuse(code)
+        with pytest.raises(Refused) as caught:
+            feed.next(timeout_s=0)
+        assert caught.value.code == code
+        successor = successor_in_time(feed, door)
+        lease = successor.lend(successor.pool())
+        assert feed.next().lease == lease
+
+
 def test_a_program_that_looks_seldom_is_connected_again(door):
     feed, lender = door.serve()
     with feed:
@@ -109,11 +146,11 @@ def test_the_first_attempt_is_told_of_every_refusal(door, code):
             feed.next()
 
 
-def successor_in_time(feed, door):
+def successor_in_time(feed, door, *, opening=True):
     """The lender of the connection that `feed` makes anew."""
     while (wait := feed.step()).fd is None:
         _wait(wait, None)
-    return door.accept()
+    return door.accept(opening=opening)
 
 
 def test_a_process_that_dies_is_replaced(door):

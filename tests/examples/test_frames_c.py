@@ -133,6 +133,14 @@ def test_formats_change_and_pools_are_forgotten(door):
         assert "memfd:" not in text
 
 
+def test_a_pool_that_was_never_passed_is_nothing_to_forget(door):
+    with Program(door) as program:
+        lender = lender_of(door)
+        lender.send(wire.pack_forget(5))
+        lender.state("STOPPED")
+        assert program.said() == "state: top; ;"
+
+
 def test_states_are_told_and_frames_follow(door):
     with Program(door, "1") as program:
         lender = lender_of(door)
@@ -195,7 +203,6 @@ WRONG = {
     "an offset that wraps": wire.pack_frame(1, 0, 1, 1, 1, FACTS, (2**32 - 1,), (2**32 - 1,), 0),
     "a frame cut off": wire.pack_frame(1, 0, 1, 1, 1, FACTS, (0,), (1,), 0)[:-1],
     "a pool without marks": wire.pack_pool(2, 4, GREY, "top"),
-    "forgetting what is not there": wire.pack_forget(5),
 }
 
 

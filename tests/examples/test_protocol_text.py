@@ -118,7 +118,7 @@ def test_bounds_and_codes_of_the_capture_process():
     bounds = TEXT[TEXT.index("## Bounds") :]
     assert f"| {subscribers.MOST_CLIENTS}, {subscribers.MOST_OF_ONE} |" in bounds
     assert f"{subscriber.STUCK_NS // 10**9} s" in bounds
-    from agent.capture.station import MemoryShort
+    from agent.capture.lending import MemoryShort
     from agent.control.errors import NotAllowed, NotFound
     from agent.errors import StateError
     from agent.frames.ledger import PoolTooSmall

@@ -258,6 +258,37 @@ def test_reading_a_dmabuf_is_bracketed():
         assert ioctl.flags == [1, 1, 5, 5]  # and END
 
 
+def test_a_pool_that_is_forgotten_while_another_thread_ends_its_access_is_no_error():
+    ioctl = RecordedIoctl()
+    with Channel(ioctl=ioctl) as channel:
+        pool = channel.pool()
+        channel.lend(pool, 0)
+        borrowed = channel.borrower.receive()
+
+        def forget(*_):
+            channel.borrower.release()
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+        borrowed.begin_reading()
+        borrowed._ioctl = forget
+        borrowed.end_reading()
+        borrowed.end_reading()
+
+
+def test_an_access_that_fails_is_an_error():
+    ioctl = RecordedIoctl()
+    with Channel(ioctl=ioctl) as channel:
+        channel.lend(channel.pool(), 0)
+        borrowed = channel.borrower.receive()
+
+        def fail(*_):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        borrowed._ioctl = fail
+        with pytest.raises(OSError, match="error"):
+            borrowed.begin_reading()
+
+
 def test_the_number_is_the_kernels():
     from agent.v4l2 import uapi
 
@@ -417,6 +448,42 @@ def test_a_lender_that_dies_with_answers_unread_has_closed():
         channel.borrower.answer(Answer(borrowed.lease, False, 0))
         channel.lender.release()
         assert channel.borrower.receive() is None
+
+
+class Failing(socket.socket):
+    """A socket with which nothing works, for one reason."""
+
+    code = 0
+
+    def _fail(self, *_):
+        raise OSError(self.code, os.strerror(self.code))
+
+    def _fail_once(self, *_):
+        del self.recvmsg
+        self._fail()
+
+    send = sendmsg = recv_into = _fail
+
+
+@pytest.mark.parametrize("code", [errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.ECONNREFUSED])
+def test_a_reader_that_goes_this_very_moment_has_closed(code):
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs, Failing(fileno=ours.detach()) as channel:
+        channel.code = code
+        lender = Lender(channel)
+        assert lender.closed
+        assert lender.receive() is None
+        lender.release()
+
+
+@pytest.mark.parametrize("code", [errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.ECONNREFUSED])
+def test_a_lender_that_goes_this_very_moment_is_an_end_and_no_error(code):
+    with Failing(fileno=_told(wire.pack_opening(b"")).detach()) as channel, Borrower(channel) as borrower:
+        channel.code = code
+        borrower.answer(Answer(1, False, 0))
+        if code in (errno.ENOTCONN, errno.ECONNRESET):
+            channel.recvmsg = channel._fail_once
+        assert borrower.hear() is None
 
 
 def _told(*packets):

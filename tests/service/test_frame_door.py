@@ -205,6 +205,26 @@ def test_who_may_not_look_is_refused_and_what_is_in_force_can_be_changed(tmp_pat
     played(tmp_path, CONFIG, TOP)(scene)
 
 
+def test_who_waits_when_he_loses_the_right_to_look_gets_nothing(tmp_path):
+    stranger, nobody = Peer(4711, 1234, frozenset({1234}), "anna"), frozenset()
+
+    async def scene(stage):
+        await stage.ready("left")
+        access = Access(look=frozenset({1234}), control=nobody)
+        async with a_door(stage, access=access, peer=stranger) as (door, path):
+            with connected(path) as client:
+                client.send(subscribe())
+                while not (door.waiting and all(each.wish for each in door._arrived.values())):
+                    await asyncio.sleep(0)
+                door.set_access(Access(look=frozenset({4}), control=nobody))
+                stage.present.plug(TOP, LEFT)
+                await stage.ready("top")
+                assert await refusal(client) == "not_allowed"
+                assert stage.process("top").door.receive() is None
+
+    played(tmp_path, CONFIG, LEFT)(scene)
+
+
 def test_who_says_nothing_is_sent_away_in_time(tmp_path):
     async def scene(stage):
         clock = ManualClock()
