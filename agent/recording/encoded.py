@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from agent.clock import ReadClock
-from agent.errors import StorageError
 from agent.pipeline.encode import Encoder, PictureKind
 from agent.pipeline.exif import exif_of
 from agent.pipeline.files import write_file
@@ -16,9 +15,6 @@ from agent.pipeline.video import Coded, VideoEncoding
 from agent.recording.folder import RecordFolder
 from agent.recording.order import RecordFormat, RecordOrder
 from agent.v4l2.frame import Frame
-
-_NUMBERS_TRIED = 8
-"""Somebody else may write into the folder, too."""
 
 
 @dataclass(slots=True)
@@ -103,21 +99,14 @@ class PictureStore:
         return record
 
     def _write(self, encoded: Encoded, kind: PictureKind) -> str:
-        """Under the next number whose name is not taken; the file's name."""
-        record = encoded.record
-        for _ in range(_NUMBERS_TRIED):
-            name, path = self._folder.new_path(record, kind.suffix(record.pixel_format))
-            try:
-                write_file(path, encoded.pieces, self._order.durability, self._folder.files)
-            except StorageError as error:
-                if error.details.get("errno_name") != "EEXIST":
-                    raise
-                taken = error
-            else:
-                self._folder.named(record.camera)
-                return name
-            self._folder.named(record.camera)
-        raise taken
+        """The file's name."""
+        files, durability = self._folder.files, self._order.durability
+        name, _ = self._folder.new_file(
+            encoded.record,
+            kind.suffix(encoded.record.pixel_format),
+            lambda path: write_file(path, encoded.pieces, durability, files),
+        )
+        return name
 
     def finish(self, camera: str) -> None:
         """Each picture is finished by itself."""

@@ -119,10 +119,13 @@ class VideoStore:
         kind = self._order.format.video
         if kind is None:
             raise ValueError(f"{self._order.format} is no video")
-        name, path = self._folder.new_path(record, kind.value)
-        film.file = VideoFile(path, encoding, kind, durability=self._order.durability, files=self._folder.files)
+        files, durability = self._folder.files, self._order.durability
+        name, film.file = self._folder.new_file(
+            record,
+            kind.value,
+            lambda path: VideoFile(path, encoding, kind, durability=durability, files=files),
+        )
         film.writes, film.name, film.counted = encoding, name, 0
-        self._folder.named(record.camera)
         self._folder.keeper.begin(name)
         return film.file
 

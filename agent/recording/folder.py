@@ -8,12 +8,13 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from agent.errors import StorageError
 from agent.pipeline.calls import LINUX, Files
 from agent.pipeline.files import prepare_folder, storage_error
 from agent.pipeline.frame_log import FrameLog
-from agent.pipeline.names import folder_of
+from agent.pipeline.names import file_name, folder_of
 from agent.pipeline.record import FrameRecord
 from agent.pipeline.video_file import is_full
 from agent.recording.keeper import Keeper, KeptFile
@@ -21,6 +22,9 @@ from agent.recording.order import RecordOrder
 from agent.templates import NameFacts, NameTemplate
 
 Surround = Callable[[], contextlib.AbstractContextManager[None]]
+Made = TypeVar("Made")
+_NUMBERS_TRIED = 8
+"""Somebody else may write into the folder, too."""
 
 
 class RecordFolder:
@@ -73,18 +77,33 @@ class RecordFolder:
                 self._log.path.unlink()
                 self.root.rmdir()
 
-    def new_path(self, record: FrameRecord, suffix: str) -> tuple[str, Path]:
-        """A name for a new file that begins with this frame, below the folder, and its path; folders are made.
+    def new_file(self, record: FrameRecord, suffix: str, make: Callable[[Path], Made]) -> tuple[str, Made]:
+        """A new file that begins with this frame: its name below the folder, and what `make` made at its path.
 
-        Raises StorageError.
+        Under the next number whose name is not taken; folders are made. Raises StorageError.
         """
-        camera = record.camera
-        if camera not in self._numbers:
+        owner = file_name(record.camera) if self._template.names_camera else ""
+        if owner not in self._numbers:
             with self._surround():
-                self._numbers[camera] = self._next_number(camera)
+                self._numbers[owner] = self._next_number(record.camera)
+        for _ in range(_NUMBERS_TRIED):
+            name, path = self._new_path(record, self._numbers[owner], suffix)
+            try:
+                made = make(path)
+            except StorageError as error:
+                if error.details.get("errno_name") != "EEXIST":
+                    raise
+                taken = error
+                self._numbers[owner] += 1
+            else:
+                self._numbers[owner] += 1
+                return name, made
+        raise taken
+
+    def _new_path(self, record: FrameRecord, number: int, suffix: str) -> tuple[str, Path]:
         facts = NameFacts(
-            camera=camera,
-            number=self._numbers[camera],
+            camera=record.camera,
+            number=number,
             sequence=record.sequence,
             realtime_ns=record.realtime_ns,
             plan=record.plan,
@@ -97,10 +116,6 @@ class RecordFolder:
         except OSError as error:
             raise storage_error(error, path.parent) from error
         return name, path
-
-    def named(self, camera: str) -> None:
-        """The name was used."""
-        self._numbers[camera] += 1
 
     def append(self, record: FrameRecord) -> None:
         """A line of the index. Raises StorageError."""

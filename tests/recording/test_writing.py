@@ -107,6 +107,16 @@ def test_several_cameras_share_a_folder(tmp_path):
     assert_true(tmp_path)
 
 
+@pytest.mark.parametrize(("format_", "segments"), [("jpg", {}), ("mkv", {"segment_ns": 2 * STEP_NS})])
+def test_cameras_whose_names_are_the_same_share_their_numbers(tmp_path, format_, segments):
+    with Writing(order(tmp_path, format_, template="{number:04d}", **segments)) as writing:
+        done = [take(writing, [number], camera=f"camera-{number % 20}")[0] for number in range(100)]
+        (tmp_path / f"0{len(files(tmp_path)):03d}.{format_}").write_text("somebody else's")
+        done += take(writing, range(100, 110))
+    assert [each.told for each in done if each.code] == []
+    assert len(lines(tmp_path)) == 110
+
+
 @pytest.mark.parametrize("format_", ["jpg", "mkv", "mp4"])
 @pytest.mark.parametrize("on_full", [OnFull.DROP_OLDEST, OnFull.ALARM])
 @pytest.mark.parametrize("call", CALLS)
