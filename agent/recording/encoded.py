@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from agent.clock import ReadClock
+from agent.errors import AgentError
 from agent.pipeline.encode import Encoder, PictureKind
 from agent.pipeline.exif import exif_of
 from agent.pipeline.files import write_file
@@ -90,12 +92,17 @@ class PictureStore:
         return Encoded(replace(record, encode_began_ns=began_ns, encode_ended_ns=self._now_ns()), pieces)
 
     def store(self, encoded: Encoded) -> FrameRecord:
-        """Nothing is left when it fails, but where only the line could not be written."""
+        """Nothing is left when it fails: a file without a line would never be taken away."""
         if self._kind is None:
             raise ValueError("no kind of picture")
         record = replace(encoded.record, file=self._write(encoded, self._kind))
+        try:
+            self._folder.append(record)
+        except AgentError:
+            with contextlib.suppress(OSError):
+                self._folder.files.unlink(str(self._folder.root / record.file))
+            raise
         self._folder.keeper.add(record.file, encoded.size_bytes, record.realtime_ns)
-        self._folder.append(record)
         return record
 
     def _write(self, encoded: Encoded, kind: PictureKind) -> str:

@@ -169,6 +169,29 @@ class FailingAfter(FailingFiles):
         super()._enter(call)
 
 
+class NoLines(FailingFiles):
+    """A disk with room for pictures and, for a while, none for the index."""
+
+    full = True
+
+    def writev(self, fd, buffers):
+        if self.full and bytes(buffers[0]).startswith(b'{"file"'):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().writev(fd, buffers)
+
+
+@pytest.mark.parametrize("on_full", [OnFull.DROP_OLDEST, OnFull.ALARM])
+def test_a_picture_whose_line_finds_no_room_is_not_left_behind(tmp_path, on_full):
+    disk = NoLines()
+    with Writing(order(tmp_path, on_full=on_full), files=disk) as writing:
+        done = take(writing, range(3))
+        assert files(tmp_path) == []
+        disk.full = False
+        take(writing, range(3, 5))
+    assert [each.code for each in done] == ["storage"] * 3
+    assert [line["file"] for line in lines(tmp_path)] == files(tmp_path)
+
+
 class SmallDisk(FailingFiles):
     """A disk on which what is taken away makes room."""
 
