@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from agent.clock import ReadClock
-from agent.errors import AgentError
+from agent.errors import AgentError, StorageError
 from agent.pipeline.encode import Encoder, PictureKind
 from agent.pipeline.exif import exif_of
 from agent.pipeline.files import write_file
@@ -62,6 +62,10 @@ class FrameStore(Protocol):
         """Write it and its line; the record, with its file. Raises StorageError."""
         ...
 
+    def leave_out(self, camera: str, error: StorageError) -> None:
+        """A frame of a camera is not stored, and nothing is that needs it. Raises StorageError."""
+        ...
+
     def finish(self, camera: str) -> None:
         """What was begun for a camera ends; the next frame begins something new. Raises StorageError."""
         ...
@@ -114,6 +118,9 @@ class PictureStore:
             lambda path: write_file(path, encoded.pieces, durability, files),
         )
         return name
+
+    def leave_out(self, camera: str, error: StorageError) -> None:
+        """No picture needs another one."""
 
     def finish(self, camera: str) -> None:
         """Each picture is finished by itself."""

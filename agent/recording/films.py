@@ -25,6 +25,8 @@ _CRF_OF_QUALITY = ((95, 16), (85, 20), (70, 24), (50, 28), (0, 34))
 class _Film:
     """Of one camera. `name`: of the file below the folder. `needs_key`: the next frame begins something.
 
+    `failed`: why the last frame was not stored; those that need it are of no use either.
+
     `waiting`: lines of frames that libav holds still.
     """
 
@@ -35,6 +37,7 @@ class _Film:
     counted: int = 0
     waiting: deque[FrameRecord] = field(default_factory=deque)
     needs_key: bool = True
+    failed: StorageError | None = None
 
 
 class VideoStore:
@@ -61,24 +64,32 @@ class VideoStore:
         return Encoded(record, coded=coded, encoding=film.encoding)
 
     def store(self, encoded: Encoded) -> FrameRecord:
-        """When it fails, its file ends before it, and the next frame begins another one."""
+        """When it fails, its file ends before it, and the next key frame begins another one."""
         film, record = self._films[encoded.camera], encoded.record
         if encoded.coded is None or encoded.encoding is None:
             raise ValueError("this frame was not coded for a video")
         try:
             if encoded.is_key and (film.writes is not encoded.encoding or self._is_due(film, record.timestamp_ns)):
                 self.finish(encoded.camera)
+            if film.file is None and not encoded.is_key and film.failed is not None:
+                raise film.failed
             file = film.file or self._begin(film, encoded.encoding, record)
             number = file.write(encoded.coded)
-        except StorageError:
-            film.needs_key = True
-            self._close(film)
+        except StorageError as error:
+            self.leave_out(encoded.camera, error)
             raise
+        film.failed = None
         self._count(film, record.realtime_ns)
         record = replace(record, file=film.name, video_frame=number)
         film.waiting.append(record)
         self._append(film, file)
         return record
+
+    def leave_out(self, camera: str, error: StorageError) -> None:
+        """The file ends before it; the next frame is a key frame, and what was coded until then is left out."""
+        film = self._films[camera]
+        film.needs_key, film.failed = True, error
+        self._close(film)
 
     def finish(self, camera: str) -> None:
         """The file ends; nothing happens without one."""

@@ -127,7 +127,11 @@ class Writing:
             self._store.finish(camera)
 
     def _write(self, encoded: Encoded, tally: _Tally) -> None:
-        self.folder.make_room(self._realtime_ns(), encoded.size_bytes)
+        try:
+            self.folder.make_room(self._realtime_ns(), encoded.size_bytes)
+        except StorageError as error:
+            self._store.leave_out(encoded.camera, error)
+            raise
         for _ in range(_TRIES):
             try:
                 record = self._store.store(encoded)

@@ -234,6 +234,62 @@ def test_else_old_files_stay_and_frames_are_counted(tmp_path, on_full):
     assert_true(tmp_path)
 
 
+class Hiccup(FailingFiles):
+    """A disk that is full for one of its writes."""
+
+    writes_left = None
+
+    def writev(self, fd, buffers):
+        if self.writes_left is not None:
+            self.writes_left -= 1
+            if self.writes_left == 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().writev(fd, buffers)
+
+
+def assert_decodable(folder):
+    """No frame needs one that is not in its file."""
+    before = {}
+    for line in lines(folder):
+        name, sequence = line["file"], line["sequence"]
+        if name not in before or sequence != before[name] + 1:
+            with av.open(str(folder / name)) as video:
+                packets = [packet for packet in video.demux(video=0) if packet.size]
+            assert packets[line["video_frame"]].is_keyframe, f"{name}, frame {sequence}"
+        before[name] = sequence
+
+
+@pytest.mark.parametrize("format_", ["mkv", "mp4"])
+def test_no_frame_of_a_video_needs_one_that_found_no_room(tmp_path, format_):
+    disk = FailingFiles()
+    with Writing(order(tmp_path, format_, limit_bytes=20_000, on_full=OnFull.ALARM), files=disk) as writing:
+        done = take(writing, range(60))
+        disk.fails = {"rename": errno.EACCES}  # the index cannot be written anew, so no file goes
+        while not done[-1].code and len(done) < 400:
+            done += take(writing, [len(done)])
+        disk.fails = {}
+        done += take(writing, range(len(done), len(done) + 5))
+    assert [each.code for each in done[-6:]] == ["storage"] + [""] * 5
+    assert_true(tmp_path)
+    assert_decodable(tmp_path)
+
+
+@pytest.mark.parametrize("format_", ["mkv", "mp4"])
+def test_no_frame_from_memory_needs_one_that_found_no_room(tmp_path, format_):
+    disk = Hiccup()
+    around = {"on": Trigger.SIGNAL, "before_ns": 50 * STEP_NS, "on_full": OnFull.ALARM}
+    with Writing(order(tmp_path, format_, **around), files=disk) as writing:
+        take(writing, range(50))
+        disk.writes_left = 40
+        done = writing.event(10**9 + 49 * STEP_NS)
+        take(writing, range(50, 100))
+        assert not writing.event(10**9 + 99 * STEP_NS).code
+    assert done.code == "storage"
+    assert_true(tmp_path)
+    assert_decodable(tmp_path)
+    assert len(lines(tmp_path)) > 50
+
+
 @pytest.mark.parametrize(("format_", "limit"), [("jpg", 50_000), ("mkv", 20_000)])
 def test_the_limit_of_a_folder_holds_at_every_moment(tmp_path, format_, limit):
     with Writing(order(tmp_path, format_, limit_bytes=limit)) as writing:
