@@ -17,7 +17,7 @@ from agent.recording.order import RecordOrder
 from agent.v4l2.frame import Frame
 
 _PARTS_OF_LIMIT = 8
-"""A folder with a limit has at least so many files: only whole ones can make room."""
+"""A folder with a limit has at least so many files of each camera: only whole ones can make room."""
 _CRF_OF_QUALITY = ((95, 16), (85, 20), (70, 24), (50, 28), (0, 34))
 
 
@@ -50,8 +50,6 @@ class VideoStore:
         self._now_ns = read_monotonic_ns
         self._films: dict[str, _Film] = {}
         self._crf = next(crf for least, crf in _CRF_OF_QUALITY if order.quality >= least)
-        shares = [order.segment_bytes, order.limit_bytes and order.limit_bytes // _PARTS_OF_LIMIT]
-        self._most_bytes = min((share for share in shares if share), default=None)
 
     def encode(self, frame: Frame, record: FrameRecord, *, key: bool) -> Encoded:
         """The first frame of a file is a key frame."""
@@ -123,8 +121,15 @@ class VideoStore:
         if file is None or file.began_ns is None or file.last_ns is None:
             return False
         long = self._order.segment_ns is not None and at_ns - file.began_ns >= self._order.segment_ns
-        large = self._most_bytes is not None and file.size_bytes >= self._most_bytes
+        most = self._most_bytes()
+        large = most is not None and file.size_bytes >= most
         return long or large or at_ns <= file.last_ns
+
+    def _most_bytes(self) -> int | None:
+        """Of one file. All cameras have one that cannot be taken away: together those are a part of the limit, too."""
+        limit = self._order.limit_bytes
+        share = None if limit is None else limit // (_PARTS_OF_LIMIT * len(self._films))
+        return min((most for most in (self._order.segment_bytes, share) if most is not None), default=None)
 
     def _begin(self, film: _Film, encoding: VideoEncoding, record: FrameRecord) -> VideoFile:
         kind = self._order.format.video

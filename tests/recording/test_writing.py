@@ -301,6 +301,15 @@ def test_the_limit_of_a_folder_holds_at_every_moment(tmp_path, format_, limit):
     assert lines(tmp_path)[-1]["sequence"] == 149
 
 
+def test_the_limit_holds_for_many_cameras_together(tmp_path):
+    with Writing(order(tmp_path, "mkv", limit_bytes=300_000)) as writing:
+        done = [take(writing, [number], camera=f"camera-{number % 12}")[0] for number in range(900)]
+        assert sum((tmp_path / name).stat().st_size for name in files(tmp_path)) <= 300_000 * 1.1
+    assert [each.told for each in done if each.code] == []
+    assert sum(each.removed for each in done) > 0
+    assert_true(tmp_path)
+
+
 def test_a_frame_larger_than_the_limit_says_so(tmp_path):
     with Writing(order(tmp_path, "raw", limit_bytes=1000)) as writing:
         (done,) = take(writing, [0])
