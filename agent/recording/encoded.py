@@ -106,7 +106,7 @@ class PictureStore:
             with contextlib.suppress(OSError):
                 self._folder.files.unlink(str(self._folder.root / record.file))
             raise
-        self._folder.keeper.add(record.file, encoded.size_bytes, record.realtime_ns)
+        self._folder.keeper.add(record.file, encoded.size_bytes, record.timestamp_ns)
         return record
 
     def _write(self, encoded: Encoded, kind: PictureKind) -> str:

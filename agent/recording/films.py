@@ -77,7 +77,7 @@ class VideoStore:
             self.leave_out(encoded.camera, error)
             raise
         film.failed = None
-        self._count(film, record.realtime_ns)
+        self._count(film, record.timestamp_ns)
         record = replace(record, file=film.name, video_frame=number)
         film.waiting.append(record)
         self._append(film, file)

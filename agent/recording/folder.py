@@ -20,9 +20,12 @@ from agent.pipeline.video_file import is_full
 from agent.recording.keeper import Keeper, KeptFile
 from agent.recording.order import RecordOrder
 from agent.templates import NameFacts, NameTemplate
+from agent.units import NS_PER_S
 
 Surround = Callable[[], contextlib.AbstractContextManager[None]]
 Made = TypeVar("Made")
+_SET_NS = NS_PER_S
+"""The realtime clock was set when it is so far from where it was; less is its rate being steered."""
 _NUMBERS_TRIED = 8
 """Somebody else may write into the folder, too."""
 
@@ -35,9 +38,17 @@ class RecordFolder:
     """
 
     def __init__(
-        self, order: RecordOrder, *, files: Files = LINUX, surround: Surround = contextlib.nullcontext
+        self,
+        order: RecordOrder,
+        *,
+        files: Files = LINUX,
+        surround: Surround = contextlib.nullcontext,
+        epoch_ns: int = 0,
     ) -> None:
-        """`surround`: entered around work that may take longer than a frame. Raises StorageError, InputError."""
+        """`surround`: entered around work that may take longer than a frame. `epoch_ns`: as of `make_room`.
+
+        Raises StorageError, InputError.
+        """
         self._template = NameTemplate(order.template)
         self._is_new = not order.folder.expanduser().exists()
         self.root = prepare_folder(order.folder, files)
@@ -46,6 +57,7 @@ class RecordFolder:
         self.lines = 0
         self.files = files
         self._surround = surround
+        self._epoch_ns = epoch_ns
         self._numbers: dict[str, int] = {}
         self._still_named: set[str] = set()
         self._log = FrameLog(self.root, durability=order.durability, files=files)
@@ -123,11 +135,15 @@ class RecordFolder:
         self._log.append(record)
         self.lines += 1
 
-    def make_room(self, now_ns: int, coming_bytes: int) -> None:
-        """Take away what is too old or too much. `now_ns`: CLOCK_REALTIME.
+    def make_room(self, now_ns: int, coming_bytes: int, epoch_ns: int = 0) -> None:
+        """Take away what is too old or too much. `now_ns`: CLOCK_MONOTONIC; `epoch_ns`: where that began on REALTIME.
 
-        Raises StorageError when there is no room even then, or a file cannot be removed.
+        So a clock that is set makes no frame of this run old. Raises StorageError when there is no room even then, or
+        a file cannot be removed.
         """
+        if abs(epoch_ns - self._epoch_ns) > _SET_NS:
+            self.keeper.shift_earlier(self._epoch_ns - epoch_ns)
+            self._epoch_ns = epoch_ns
         victims = self.keeper.victims(now_ns, coming_bytes)
         if victims:
             with self._surround():
@@ -193,7 +209,7 @@ class RecordFolder:
         if gone:
             self._log.drop(gone)
         for file in sorted(found.values(), key=lambda each: each.at_ns):
-            self.keeper.add(file.name, file.size_bytes, file.at_ns)
+            self.keeper.add(file.name, file.size_bytes, file.at_ns - self._epoch_ns, is_earlier=True)
 
     def _next_number(self, camera: str) -> int:
         """One more than the highest of what is there."""

@@ -318,14 +318,59 @@ def test_a_frame_larger_than_the_limit_says_so(tmp_path):
     assert files(tmp_path) == []
 
 
+class Clocks:
+    """A monotonic clock, and one of the time of day that can be set."""
+
+    def __init__(self):
+        self.now_ns, self.epoch_ns = 10**9, 1_784_000_000_000_000_000
+
+    @property
+    def read(self):
+        return {"read_monotonic_ns": lambda: self.now_ns, "read_realtime_ns": lambda: self.epoch_ns + self.now_ns}
+
+
 def test_what_is_too_old_goes_also_without_frames(tmp_path):
-    now_ns = [1_784_000_000_000_000_000]
-    with Writing(order(tmp_path, keep_ns=60 * 10**9), read_realtime_ns=lambda: now_ns[0]) as writing:
+    clocks = Clocks()
+    with Writing(order(tmp_path, keep_ns=60 * 10**9), **clocks.read) as writing:
         take(writing, range(3))
-        now_ns[0] += 61 * 10**9 + 10**9
+        clocks.now_ns += 61 * 10**9
         writing.tidy()
     assert files(tmp_path) == []
     assert lines(tmp_path) == []
+
+
+@pytest.mark.parametrize("format_", ["jpg", "mkv"])
+@pytest.mark.parametrize("years", [-50, 50])
+def test_a_clock_that_is_set_makes_nothing_old(tmp_path, format_, years):
+    clocks = Clocks()
+    with Writing(order(tmp_path, format_, keep_ns=60 * 10**9), **clocks.read) as writing:
+        take(writing, range(3))
+        clocks.epoch_ns += years * 365 * 86400 * 10**9
+        writing.tidy()
+        take(writing, range(3, 6))
+        clocks.now_ns += 59 * 10**9
+        writing.tidy()
+        assert len(lines(tmp_path)) == 6 - (format_ == "mkv")
+    assert_true(tmp_path)
+    clocks.now_ns += 10**9 + 6 * STEP_NS
+    with Writing(order(tmp_path, format_, keep_ns=60 * 10**9), **clocks.read) as writing:
+        writing.tidy()
+    if years > 0:
+        assert files(tmp_path) == []
+
+
+def test_frames_of_an_earlier_run_are_as_old_as_the_clock_says_when_it_is_right(tmp_path):
+    clocks = Clocks()
+    with Writing(order(tmp_path), **clocks.read) as writing:
+        take(writing, range(3))
+    clocks.epoch_ns -= 10 * 86400 * 10**9  # a machine without a battery begins in the past
+    with Writing(order(tmp_path, keep_ns=60 * 10**9), **clocks.read) as writing:
+        clocks.now_ns += 61 * 10**9
+        writing.tidy()
+        assert len(files(tmp_path)) == 3
+        clocks.epoch_ns += 10 * 86400 * 10**9
+        writing.tidy()
+    assert files(tmp_path) == []
 
 
 def test_stock_is_taken_of_what_is_there_and_a_line_without_its_file_goes(tmp_path):
