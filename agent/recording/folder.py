@@ -78,11 +78,15 @@ class RecordFolder:
         """Close the index; a folder that was made for nothing is taken away again. Raises StorageError."""
         try:
             self._mend()
+            self._take_back()
         finally:
             try:
                 self._log.release()
             except OSError as error:
                 raise storage_error(error, self._log.path) from error
+
+    def _take_back(self) -> None:
+        """While the index is still ours: another recording may begin here at any moment."""
         if self._is_new and not self.lines:
             self._is_new = False
             with contextlib.suppress(OSError):  # somebody else put something there
@@ -163,7 +167,15 @@ class RecordFolder:
         return bool(victims)
 
     def _remove(self, names: Sequence[str]) -> None:
-        """The lines go first; where there is no room for the new index, files do, and their lines when there is."""
+        """The lines go first; where there is no room for the new index, files do, and their lines when there is.
+
+        What a link leads to outside of the folder is not ours to take away, nor to keep account of.
+        """
+        places = _Places(self.root)
+        for name in names:
+            if not places.is_inside(name):
+                self.keeper.remove(name)
+        names = [name for name in names if places.is_inside(name)]
         try:
             self._log.drop(names)
         except StorageError as error:
@@ -197,11 +209,12 @@ class RecordFolder:
         """Know all files of the index with their age; lines of files that are gone are taken out."""
         found: dict[str, KeptFile] = {}
         gone = set()
+        places = _Places(self.root)
         for name, at_ns in _indexed(self._log.path):
             known = found.get(name)
             if known is not None:
                 known.at_ns = max(known.at_ns, at_ns)
-            elif name not in gone:
+            elif name not in gone and places.is_inside(name):
                 try:
                     found[name] = KeptFile(name, (self.root / name).stat().st_size, at_ns)
                 except OSError:
@@ -234,6 +247,21 @@ def _indexed(log: Path) -> Iterator[tuple[str, int]]:
                 continue
             if isinstance(name, str) and isinstance(at_ns, int) and name and not _leads_out(name):
                 yield name, at_ns
+
+
+class _Places:
+    """Which names below a folder are in it, whatever links there are: asked once for each folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._root, self._real = root, root.resolve()
+        self._inside: dict[str, bool] = {}
+
+    def is_inside(self, name: str) -> bool:
+        folder = name.rpartition("/")[0]
+        inside = self._inside.get(folder)
+        if inside is None:
+            inside = self._inside[folder] = (self._root / folder).resolve().is_relative_to(self._real)
+        return inside
 
 
 def _leads_out(name: str) -> bool:

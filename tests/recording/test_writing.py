@@ -318,6 +318,28 @@ def test_a_frame_larger_than_the_limit_says_so(tmp_path):
     assert files(tmp_path) == []
 
 
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_nothing_is_taken_away_behind_a_link(tmp_path, when):
+    """A day's folder was moved to another disk, and a link left in its place."""
+    root, archive = tmp_path / "root", tmp_path / "archive"
+    with Writing(order(root, template="day/{camera}-{number}")) as writing:
+        take(writing, range(3))
+
+    def move():
+        (root / "day").rename(archive)
+        (root / "day").symlink_to(archive)
+
+    if when == "before":
+        move()
+    with Writing(order(root, template="{camera}-{number}", limit_bytes=30_000)) as writing:
+        if when == "meanwhile":
+            move()
+        done = take(writing, range(3, 20))
+    assert len(files(archive)) == 3
+    assert [each.code for each in done if each.code] == []
+    assert sum(each.removed for each in done) > 0
+
+
 class Clocks:
     """A monotonic clock, and one of the time of day that can be set."""
 
