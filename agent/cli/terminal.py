@@ -32,7 +32,7 @@ _KEYS = 1024
 class Terminal:
     """A terminal in cbreak mode, without echo, on its other screen. A context manager that restores all of it.
 
-    `input_fd` and `output_fd` are of the same terminal. Ctrl-C is a signal as ever; Ctrl-Z and Ctrl-\\ are not, as
+    `input_fd` and `output_fd` are of the same terminal. Ctrl-C is a signal as ever; Ctrl-Z and Ctrl-backslash are not, as
     nothing would restore the screen.
     """
 
