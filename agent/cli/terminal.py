@@ -32,8 +32,8 @@ _KEYS = 1024
 class Terminal:
     """A terminal in cbreak mode, without echo, on its other screen. A context manager that restores all of it.
 
-    `input_fd` and `output_fd` are of the same terminal. Ctrl-C is a signal as ever; Ctrl-Z and Ctrl-backslash are not, as
-    nothing would restore the screen.
+    `input_fd` and `output_fd` are of the same terminal. Ctrl-C is a signal as ever; Ctrl-Z and
+    Ctrl-backslash are not, as nothing would restore the screen.
     """
 
     def __init__(self, input_fd: int, output_fd: int) -> None:
