@@ -136,14 +136,14 @@ class VideoStore:
         if kind is None:
             raise ValueError(f"{self._order.format} is no video")
         files, durability = self._folder.files, self._order.durability
-        name, film.file = self._folder.new_file(
+        name, file = self._folder.new_file(
             record,
             kind.value,
             lambda path: VideoFile(path, encoding, kind, durability=durability, files=files),
         )
-        film.writes, film.name, film.counted = encoding, name, 0
+        film.file, film.writes, film.name, film.counted = file, encoding, name, 0
         self._folder.keeper.begin(name)
-        return film.file
+        return file
 
     def _count(self, film: _Film, at_ns: int) -> None:
         if film.file is not None:
