@@ -66,6 +66,11 @@ class NameTemplate:
             known = ", ".join(f"{{{name}}}" for name in _WHOLE)
             raise _refused(text, "names every frame alike", f"put one of {known} into it, such as {USUAL}")
 
+    @property
+    def names_camera(self) -> bool:
+        """Whether names of one camera are no names of another one."""
+        return any(isinstance(piece, _Field) and piece.name == "camera" for piece in self._pieces)
+
     def name(self, facts: NameFacts) -> str:
         """The file's path below its folder, without an ending; the same facts give the same name."""
         values = self._values(facts)

@@ -32,8 +32,8 @@ _KEYS = 1024
 class Terminal:
     """A terminal in cbreak mode, without echo, on its other screen. A context manager that restores all of it.
 
-    `input_fd` and `output_fd` are of the same terminal. Ctrl-C is a signal as ever; Ctrl-Z is not, as nothing
-    would restore the screen.
+    `input_fd` and `output_fd` are of the same terminal. Ctrl-C is a signal as ever; Ctrl-Z and
+    Ctrl-backslash are not, as nothing would restore the screen.
     """
 
     def __init__(self, input_fd: int, output_fd: int) -> None:
@@ -46,7 +46,7 @@ class Terminal:
             steps.callback(termios.tcsetattr, self._input, termios.TCSAFLUSH, before)
             tty.setcbreak(self._input, termios.TCSAFLUSH)
             mode = termios.tcgetattr(self._input)
-            mode[6][termios.VSUSP] = b"\0"
+            mode[6][termios.VSUSP] = mode[6][termios.VQUIT] = b"\0"
             termios.tcsetattr(self._input, termios.TCSANOW, mode)
             steps.callback(self._leave)
             self.write(_ENTER)

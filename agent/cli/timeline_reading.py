@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from agent.errors import InputError, StorageError
 
 INDEX = "frames.jsonl"
 _NEEDED = ("camera", "sequence", "timestamp_ns", "timestamp_source", "dequeued_ns")
+_WORDS = ("camera", "timestamp_source")
+_NUMBERS = ("began_ns", "exposure_ns", "encode_began_ns", "encode_ended_ns", "lost_before", "skipped", "pulse")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +79,16 @@ def read_lanes(place: Path, ticks: Path | None = None, ledger: Path | None = Non
         lane.shots.sort(key=lambda shot: shot.stamp_ns)
     if not lanes:
         raise InputError(f"{place} has no frames", hint="name the folder of a recording, or its frames.jsonl")
-    for _, told in _lines(ticks) if ticks is not None else ():
+    for number, told in _lines(ticks) if ticks is not None else ():
         of = lanes.get(str(told.get("camera")))
-        if of is not None:
+        if of is not None and ticks is not None:
+            _check(ticks, number, told, ("due_ns",), ("fired_ns",))
             well = told.get("outcome") == "delivered"
-            of.ticks.append(Tick(str(told.get("plan", "")), int(told["due_ns"]), told.get("fired_ns"), well))
-    for _, told in _lines(ledger) if ledger is not None else ():
+            of.ticks.append(Tick(str(told.get("plan", "")), told["due_ns"], told.get("fired_ns"), well))
+    for number, told in _lines(ledger) if ledger is not None else ():
         of = lanes.get(str(told.get("camera")))
+        if of is not None and ledger is not None:
+            _check(ledger, number, told, (), ("pulse_ns",))
         if of is not None and told.get("pulse_ns") is not None and not told.get("explained"):
             of.pulses.append((int(told["pulse_ns"]), told.get("frame") is not None))
     return [lanes[name] for name in sorted(lanes)]
@@ -121,9 +126,7 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _shot(index: Path, number: int, told: dict[str, Any]) -> Shot:
-    missing = [name for name in _NEEDED if name not in told]
-    if missing:
-        raise _broken(index, number, f"has no {missing[0]}")
+    _check(index, number, told, _NEEDED, _NUMBERS)
     began_ns = told.get("began_ns")
     if began_ns is None and told["timestamp_source"] == "soe":
         began_ns = told["timestamp_ns"]
@@ -135,10 +138,21 @@ def _shot(index: Path, number: int, told: dict[str, Any]) -> Shot:
         dequeued_ns=told["dequeued_ns"],
         encode_began_ns=told.get("encode_began_ns"),
         encode_ended_ns=told.get("encode_ended_ns"),
-        lost=told.get("lost_before", 0),
-        skipped=told.get("skipped", 0),
+        lost=told.get("lost_before") or 0,
+        skipped=told.get("skipped") or 0,
         pulse=told.get("pulse"),
     )
+
+
+def _check(path: Path, number: int, told: dict[str, Any], needed: Collection[str], numbers: Collection[str]) -> None:
+    """Raises InputError: a field is not there, or one of these that is a time or a count is no whole number."""
+    for name in needed:
+        if told.get(name) is None:
+            raise _broken(path, number, f"has no {name}")
+    for name in (*needed, *numbers):
+        value = told.get(name)
+        if name not in _WORDS and value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            raise _broken(path, number, f"has a {name} that is no whole number")
 
 
 def _broken(path: Path, number: int, problem: str) -> InputError:

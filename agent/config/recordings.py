@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from os.path import normpath
 from pathlib import Path
 
 from agent.config import kinds, patterns
@@ -12,7 +13,7 @@ from agent.config.problems import quoted
 from agent.config.reader import Kind, Table
 from agent.config.recording_words import CODECS, EVENTS, FORMATS, ON_FULL, TARGETS
 from agent.errors import InputError
-from agent.templates import USUAL, NameTemplate
+from agent.templates import USUAL, NameTemplate, file_name
 from agent.units import NS_PER_MS, NS_PER_S
 
 _VIDEOS = ("mp4", "mkv")
@@ -96,6 +97,24 @@ def check_targets(
             at.refuse(
                 f"there is no {wish.target} {quoted(wish.name)}", at.problems.suggest(wish.name, known[wish.target])
             )
+
+
+def check_folders(
+    table: Table, wishes: Mapping[str, RecordingWish], output: Path | None, cameras: Collection[str]
+) -> None:
+    """Recordings that would have to share a folder: each has its index to itself, as have the agent's own pictures."""
+    value = table.take("recordings")
+    if value is None:
+        return
+    takers: dict[str, str] = {}
+    if output is not None:
+        own = (output, *(output / file_name(camera) for camera in cameras))
+        takers = {normpath(folder): "the agent's own pictures" for folder in own}
+    for name, wish in wishes.items():
+        taker = takers.setdefault(normpath(wish.folder), f"recording {quoted(name)}")
+        if taker != f"recording {quoted(name)}":
+            at = value.child(name).child("folder")
+            at.refuse(f"the folder {quoted(str(wish.folder))} is that of {taker}", "give each its own")
 
 
 def _recording(name: str, table: Table) -> RecordingWish | None:

@@ -17,7 +17,7 @@ from agent.config.planned import Planned
 from agent.config.plans import Times
 from agent.config.problems import Problems
 from agent.config.reader import Table, Value
-from agent.config.recordings import RecordingWish, check_targets, read_recordings
+from agent.config.recordings import RecordingWish, check_folders, check_targets, read_recordings
 from agent.config.written import Written, written
 from agent.discovery.match import Match
 from agent.schedule.quota import Limit
@@ -102,6 +102,7 @@ def read_table(table: Table) -> ServiceFile:
         "plan": frozenset(order.plan.name for made in orders.plans.values() for _, order in made),
     }
     check_targets(table, recordings, names, sound=len(table.problems) == before)
+    check_folders(table, recordings, pictures.output, orders.cameras)
     return ServiceFile(
         groups={order.name: _canonical(order, len(orders.plans[order.name])) for order in orders.groups},
         plans=_plans(orders),

@@ -17,18 +17,17 @@ HEARTBEAT = b": still here\n\n"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer of the type `media`. `headers` beside content-type, content-length and x-trace-id."""
+    """A whole answer, of JSON. `headers` beside content-type, content-length and x-trace-id."""
 
     status: int
     body: bytes
     trace_id: str
     headers: Sequence[tuple[str, str]] = field(default=())
-    media: str = "application/json"
 
     def all_headers(self) -> list[tuple[str, str]]:
         """As they are sent."""
         return [
-            ("content-type", self.media),
+            ("content-type", "application/json"),
             ("content-length", str(len(self.body))),
             ("cache-control", "no-store"),
             ("x-trace-id", self.trace_id),

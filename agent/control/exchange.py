@@ -19,11 +19,10 @@ from agent.control.connection import Connection
 from agent.control.errors import Internal, Overloaded, Stopping
 from agent.control.facade import Agent
 from agent.control.openapi import openapi
-from agent.control.picture import Picture
 from agent.control.request import TRACE_ID, Request
-from agent.control.routes import EVENTS, OPENAPI, ROUTES, VIEW, Call, Hold, Route, ask_events
+from agent.control.routes import EVENTS, OPENAPI, ROUTES, SNAPSHOT, VIEW, Call, Hold, Route, ask_events
 from agent.control.routing import Routing, after_of, checked_body, checked_query
-from agent.control.streaming import show, tell
+from agent.control.streaming import give, show, tell
 from agent.errors import AgentError
 
 _LOG = logging.getLogger(__name__)
@@ -84,6 +83,8 @@ class Exchange:
                 work: Awaitable[Any] = tell(connection, events, trace_id, only_head=request.method == "HEAD")
             elif route is VIEW:
                 work = show(connection, self._agent, call, trace_id, only_head=request.method == "HEAD")
+            elif route is SNAPSHOT:
+                work = give(connection, self._agent, call, trace_id, only_head=request.method == "HEAD")
             else:
                 work = context.run(route.ask, self._agent, call)
         except AgentError as error:
@@ -148,7 +149,8 @@ class Exchange:
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, ConnectionResetError):
             _log_fault(error, under_way)
-        under_way.connection.abort() if error else under_way.connection.end_stream()
+        is_cut = task.cancelled() and under_way.route is SNAPSHOT  # what was promised is not all there
+        under_way.connection.abort() if error or is_cut else under_way.connection.end_stream()
 
     def _hold(self, connection: Connection, hold: Hold | None, *, still_open: bool) -> None:
         if hold is None:
@@ -207,8 +209,6 @@ async def _encoded(route: Route, work: Awaitable[Any]) -> tuple[bytes, Any]:
     result = await work
     if route.streams:
         return b"", None
-    if isinstance(result, Picture):
-        return bytes(result.data), result
     return encode({route.under: result} if route.under else result), result
 
 
@@ -219,10 +219,7 @@ def _outcome(task: asyncio.Task[Any], under_way: _UnderWay) -> tuple[Answer, Any
         error = task.exception()
     if error is None:
         body, result = task.result()
-        answer = Answer(under_way.route.status, body, under_way.trace_id)
-        if isinstance(result, Picture):
-            answer = replace(answer, media=result.media, headers=result.headers())
-        return answer, result
+        return Answer(under_way.route.status, body, under_way.trace_id), result
     if not isinstance(error, AgentError):
         _log_fault(error, under_way)
         error = _internal(under_way.trace_id)

@@ -8,7 +8,8 @@ from typing import Protocol
 
 MEDIA: Mapping[str, str] = {"jpeg": "image/jpeg", "png": "image/png", "tiff": "image/tiff"}
 """What a picture can be, and its media type."""
-_TRACES_TOLD = 16
+TRACES_TOLD = 16
+"""Trace ids in the headers of one picture."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +72,7 @@ class Picture:
             ("x-realtime-ns", facts.realtime_ns),
             ("x-width-px", facts.width_px),
             ("x-height-px", facts.height_px),
-            ("x-frame-trace-ids", ", ".join(facts.trace_ids[:_TRACES_TOLD]) or None),
+            ("x-frame-trace-ids", ", ".join(facts.trace_ids[:TRACES_TOLD]) or None),
         )
         return [(name, str(value)) for name, value in known if value is not None]
 

@@ -9,7 +9,7 @@ from typing import Any
 from agent.control import documents as d
 from agent.control.access import Level
 from agent.control.facade import Agent, EventStream
-from agent.control.picture import MEDIA, Look, PictureStream
+from agent.control.picture import MEDIA, Look, Picture, PictureStream
 from agent.control.schema import Schema, integer, listed
 from agent.units import NS_PER_S, parse_duration_ns
 
@@ -55,7 +55,7 @@ class Route:
     `urgent`: it ends something; it is begun before all that waits, bound by no rate, and carried out whoever leaves.
     `abandoned`: it is cancelled when its connection closes. `under`: the key of the answer that a list is given.
     `held`: what ends with the connection, of the call and its answer; None for nothing. `media`: what it answers with
-    instead of a document. `streams`: the answer has no end.
+    instead of a document. `streams`: the answer is sent in pieces.
     """
 
     method: str
@@ -141,7 +141,8 @@ async def ask_view(agent: Agent, call: Call) -> PictureStream:
     return await agent.view(call.name, _look(call), call.query.get("rate", _RATE_PER_S))
 
 
-async def _snapshot(agent: Agent, call: Call) -> Any:
+async def ask_snapshot(agent: Agent, call: Call) -> Picture:
+    """One picture."""
     after = call.query.get("after", "now")
     timeout_ns = parse_duration_ns(call.query["timeout"]) if "timeout" in call.query else _SNAPSHOT_NS
     return await agent.snapshot(
@@ -191,11 +192,12 @@ SNAPSHOT = Route(
     path="/v1/cameras/{name}/snapshot",
     summary="A picture of the next frame whose exposure began after the request; starts no stream, stores nothing.",
     level=Level.LOOK,
-    ask=_snapshot,
+    ask=ask_snapshot,
     answer=d.PICTURE,
     query=d.SNAPSHOT_QUERY,
     abandoned=True,
     media=tuple(MEDIA.values()),
+    streams=True,
 )
 
 ROUTES: tuple[Route, ...] = (

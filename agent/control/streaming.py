@@ -1,4 +1,4 @@
-"""Answers without an end: events for whoever listens, pictures for whoever looks. Who is slow loses some of them."""
+"""Answers in pieces: events for whoever listens, pictures for whoever looks. Who is slow loses some of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from agent.control.answer import HEARTBEAT, event_lines
 from agent.control.connection import Connection
 from agent.control.facade import Agent, EventStream
 from agent.control.picture import Picture, PictureStream
-from agent.control.routes import BOUNDARY, Call, ask_view
+from agent.control.routes import BOUNDARY, Call, ask_snapshot, ask_view
 
 _HEARTBEAT_S = 15.0
 _PIECE_BYTES = 64 * 1024
@@ -45,6 +45,20 @@ async def _pump(connection: Connection, events: EventStream) -> None:
         if following is not None:
             following.cancel()
         await events.aclose()
+
+
+async def give(connection: Connection, agent: Agent, call: Call, trace_id: str, *, only_head: bool) -> None:
+    """One picture, as large as it is, without a turn of the event loop that copies all of it.
+
+    Raises what `Agent.snapshot` raises, before anything is answered; ConnectionResetError.
+    """
+    picture = await ask_snapshot(agent, call)
+    size = str(len(picture.data))
+    known = (("content-type", picture.media), ("content-length", size), _FRESH, ("x-trace-id", trace_id))
+    connection.open_stream((*known, *picture.headers()))
+    if not only_head:
+        for piece in _pieces(memoryview(picture.data)):
+            await connection.send(piece)
 
 
 async def show(connection: Connection, agent: Agent, call: Call, trace_id: str, *, only_head: bool) -> None:
@@ -86,6 +100,10 @@ def part_of(picture: Picture) -> Iterator[bytes]:
     view = memoryview(picture.data)
     first = view[: _PIECE_BYTES // 2]
     yield b"".join((f"{lines}\r\n".encode("latin-1"), first))
-    for start in range(len(first), len(view), _PIECE_BYTES):
-        yield bytes(view[start : start + _PIECE_BYTES])
+    yield from _pieces(view[len(first) :])
     yield b"\r\n" + _FIRST
+
+
+def _pieces(view: memoryview) -> Iterator[bytes]:
+    for start in range(0, len(view), _PIECE_BYTES):
+        yield bytes(view[start : start + _PIECE_BYTES])

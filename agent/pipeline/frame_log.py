@@ -36,6 +36,7 @@ class FrameLog:
         try:
             self._fd = files.open(str(self.path), os.O_RDWR | os.O_CREAT | os.O_APPEND)
             self._lock(self._fd)
+            self._check_named(self._fd)
             self._size = _end_of_lines(self._fd)
             files.ftruncate(self._fd, self._size)
         except OSError as error:
@@ -125,14 +126,27 @@ class FrameLog:
         try:
             self._files.lock(fd)
         except BlockingIOError as error:
-            raise StorageError(
-                f"another capture is writing to {self.path.parent}",
-                hint="choose another folder with --output, or wait for it to end",
-                path=str(self.path),
-                errno=error.errno,
-                errno_name="EWOULDBLOCK",
-                free_bytes=None,
-            ) from error
+            raise self._taken(error.errno) from error
+
+    def _check_named(self, fd: int) -> None:
+        """Between opening and locking another writer may have put a new log in its place, or taken it away."""
+        mine = os.fstat(fd)
+        try:
+            there = os.stat(self.path)
+        except FileNotFoundError:
+            raise self._taken(errno.EWOULDBLOCK) from None
+        if (mine.st_dev, mine.st_ino) != (there.st_dev, there.st_ino):
+            raise self._taken(errno.EWOULDBLOCK)
+
+    def _taken(self, code: int | None) -> StorageError:
+        return StorageError(
+            f"another capture is writing to {self.path.parent}",
+            hint="choose another folder with --output, or wait for it to end",
+            path=str(self.path),
+            errno=code,
+            errno_name="EWOULDBLOCK",
+            free_bytes=None,
+        )
 
     def _cut_back(self, error: OSError) -> StorageError:
         """Cut what a failed append left. If even that fails the log is released: the next opening mends it."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from agent.clock import ReadClock
-from agent.errors import StorageError
+from agent.errors import AgentError, StorageError
 from agent.pipeline.encode import Encoder, PictureKind
 from agent.pipeline.exif import exif_of
 from agent.pipeline.files import write_file
@@ -16,9 +17,6 @@ from agent.pipeline.video import Coded, VideoEncoding
 from agent.recording.folder import RecordFolder
 from agent.recording.order import RecordFormat, RecordOrder
 from agent.v4l2.frame import Frame
-
-_NUMBERS_TRIED = 8
-"""Somebody else may write into the folder, too."""
 
 
 @dataclass(slots=True)
@@ -64,6 +62,10 @@ class FrameStore(Protocol):
         """Write it and its line; the record, with its file. Raises StorageError."""
         ...
 
+    def leave_out(self, camera: str, error: StorageError) -> None:
+        """A frame of a camera is not stored, and nothing is that needs it. Raises StorageError."""
+        ...
+
     def finish(self, camera: str) -> None:
         """What was begun for a camera ends; the next frame begins something new. Raises StorageError."""
         ...
@@ -94,30 +96,31 @@ class PictureStore:
         return Encoded(replace(record, encode_began_ns=began_ns, encode_ended_ns=self._now_ns()), pieces)
 
     def store(self, encoded: Encoded) -> FrameRecord:
-        """Nothing is left when it fails, but where only the line could not be written."""
+        """Nothing is left when it fails: a file without a line would never be taken away."""
         if self._kind is None:
             raise ValueError("no kind of picture")
         record = replace(encoded.record, file=self._write(encoded, self._kind))
-        self._folder.keeper.add(record.file, encoded.size_bytes, record.realtime_ns)
-        self._folder.append(record)
+        try:
+            self._folder.append(record)
+        except AgentError:
+            with contextlib.suppress(OSError):
+                self._folder.files.unlink(str(self._folder.root / record.file))
+            raise
+        self._folder.keeper.add(record.file, encoded.size_bytes, record.timestamp_ns)
         return record
 
     def _write(self, encoded: Encoded, kind: PictureKind) -> str:
-        """Under the next number whose name is not taken; the file's name."""
-        record = encoded.record
-        for _ in range(_NUMBERS_TRIED):
-            name, path = self._folder.new_path(record, kind.suffix(record.pixel_format))
-            try:
-                write_file(path, encoded.pieces, self._order.durability, self._folder.files)
-            except StorageError as error:
-                if error.details.get("errno_name") != "EEXIST":
-                    raise
-                taken = error
-            else:
-                self._folder.named(record.camera)
-                return name
-            self._folder.named(record.camera)
-        raise taken
+        """The file's name."""
+        files, durability = self._folder.files, self._order.durability
+        name, _ = self._folder.new_file(
+            encoded.record,
+            kind.suffix(encoded.record.pixel_format),
+            lambda path: write_file(path, encoded.pieces, durability, files),
+        )
+        return name
+
+    def leave_out(self, camera: str, error: StorageError) -> None:
+        """No picture needs another one."""
 
     def finish(self, camera: str) -> None:
         """Each picture is finished by itself."""

@@ -17,13 +17,15 @@ from agent.recording.order import RecordOrder
 from agent.v4l2.frame import Frame
 
 _PARTS_OF_LIMIT = 8
-"""A folder with a limit has at least so many files: only whole ones can make room."""
+"""A folder with a limit has at least so many files of each camera: only whole ones can make room."""
 _CRF_OF_QUALITY = ((95, 16), (85, 20), (70, 24), (50, 28), (0, 34))
 
 
 @dataclass(slots=True)
 class _Film:
     """Of one camera. `name`: of the file below the folder. `needs_key`: the next frame begins something.
+
+    `failed`: why the last frame was not stored; those that need it are of no use either.
 
     `waiting`: lines of frames that libav holds still.
     """
@@ -35,6 +37,7 @@ class _Film:
     counted: int = 0
     waiting: deque[FrameRecord] = field(default_factory=deque)
     needs_key: bool = True
+    failed: StorageError | None = None
 
 
 class VideoStore:
@@ -47,8 +50,6 @@ class VideoStore:
         self._now_ns = read_monotonic_ns
         self._films: dict[str, _Film] = {}
         self._crf = next(crf for least, crf in _CRF_OF_QUALITY if order.quality >= least)
-        shares = [order.segment_bytes, order.limit_bytes and order.limit_bytes // _PARTS_OF_LIMIT]
-        self._most_bytes = min((share for share in shares if share), default=None)
 
     def encode(self, frame: Frame, record: FrameRecord, *, key: bool) -> Encoded:
         """The first frame of a file is a key frame."""
@@ -61,24 +62,32 @@ class VideoStore:
         return Encoded(record, coded=coded, encoding=film.encoding)
 
     def store(self, encoded: Encoded) -> FrameRecord:
-        """When it fails, its file ends before it, and the next frame begins another one."""
+        """When it fails, its file ends before it, and the next key frame begins another one."""
         film, record = self._films[encoded.camera], encoded.record
         if encoded.coded is None or encoded.encoding is None:
             raise ValueError("this frame was not coded for a video")
         try:
             if encoded.is_key and (film.writes is not encoded.encoding or self._is_due(film, record.timestamp_ns)):
                 self.finish(encoded.camera)
+            if film.file is None and not encoded.is_key and film.failed is not None:
+                raise film.failed
             file = film.file or self._begin(film, encoded.encoding, record)
             number = file.write(encoded.coded)
-        except StorageError:
-            film.needs_key = True
-            self._close(film)
+        except StorageError as error:
+            self.leave_out(encoded.camera, error)
             raise
-        self._count(film, record.realtime_ns)
+        film.failed = None
+        self._count(film, record.timestamp_ns)
         record = replace(record, file=film.name, video_frame=number)
         film.waiting.append(record)
         self._append(film, file)
         return record
+
+    def leave_out(self, camera: str, error: StorageError) -> None:
+        """The file ends before it; the next frame is a key frame, and what was coded until then is left out."""
+        film = self._films[camera]
+        film.needs_key, film.failed = True, error
+        self._close(film)
 
     def finish(self, camera: str) -> None:
         """The file ends; nothing happens without one."""
@@ -112,19 +121,29 @@ class VideoStore:
         if file is None or file.began_ns is None or file.last_ns is None:
             return False
         long = self._order.segment_ns is not None and at_ns - file.began_ns >= self._order.segment_ns
-        large = self._most_bytes is not None and file.size_bytes >= self._most_bytes
+        most = self._most_bytes()
+        large = most is not None and file.size_bytes >= most
         return long or large or at_ns <= file.last_ns
+
+    def _most_bytes(self) -> int | None:
+        """Of one file. All cameras have one that cannot be taken away: together those are a part of the limit, too."""
+        limit = self._order.limit_bytes
+        share = None if limit is None else limit // (_PARTS_OF_LIMIT * len(self._films))
+        return min((most for most in (self._order.segment_bytes, share) if most is not None), default=None)
 
     def _begin(self, film: _Film, encoding: VideoEncoding, record: FrameRecord) -> VideoFile:
         kind = self._order.format.video
         if kind is None:
             raise ValueError(f"{self._order.format} is no video")
-        name, path = self._folder.new_path(record, kind.value)
-        film.file = VideoFile(path, encoding, kind, durability=self._order.durability, files=self._folder.files)
-        film.writes, film.name, film.counted = encoding, name, 0
-        self._folder.named(record.camera)
+        files, durability = self._folder.files, self._order.durability
+        name, file = self._folder.new_file(
+            record,
+            kind.value,
+            lambda path: VideoFile(path, encoding, kind, durability=durability, files=files),
+        )
+        film.file, film.writes, film.name, film.counted = file, encoding, name, 0
         self._folder.keeper.begin(name)
-        return film.file
+        return file
 
     def _count(self, film: _Film, at_ns: int) -> None:
         if film.file is not None:

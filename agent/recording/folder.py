@@ -8,19 +8,26 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from agent.errors import StorageError
 from agent.pipeline.calls import LINUX, Files
 from agent.pipeline.files import prepare_folder, storage_error
 from agent.pipeline.frame_log import FrameLog
-from agent.pipeline.names import folder_of
+from agent.pipeline.names import file_name, folder_of
 from agent.pipeline.record import FrameRecord
 from agent.pipeline.video_file import is_full
 from agent.recording.keeper import Keeper, KeptFile
 from agent.recording.order import RecordOrder
 from agent.templates import NameFacts, NameTemplate
+from agent.units import NS_PER_S
 
 Surround = Callable[[], contextlib.AbstractContextManager[None]]
+Made = TypeVar("Made")
+_SET_NS = NS_PER_S
+"""The realtime clock was set when it is so far from where it was; less is its rate being steered."""
+_NUMBERS_TRIED = 8
+"""Somebody else may write into the folder, too."""
 
 
 class RecordFolder:
@@ -31,9 +38,17 @@ class RecordFolder:
     """
 
     def __init__(
-        self, order: RecordOrder, *, files: Files = LINUX, surround: Surround = contextlib.nullcontext
+        self,
+        order: RecordOrder,
+        *,
+        files: Files = LINUX,
+        surround: Surround = contextlib.nullcontext,
+        epoch_ns: int = 0,
     ) -> None:
-        """`surround`: entered around work that may take longer than a frame. Raises StorageError, InputError."""
+        """`surround`: entered around work that may take longer than a frame. `epoch_ns`: as of `make_room`.
+
+        Raises StorageError, InputError.
+        """
         self._template = NameTemplate(order.template)
         self._is_new = not order.folder.expanduser().exists()
         self.root = prepare_folder(order.folder, files)
@@ -42,6 +57,7 @@ class RecordFolder:
         self.lines = 0
         self.files = files
         self._surround = surround
+        self._epoch_ns = epoch_ns
         self._numbers: dict[str, int] = {}
         self._still_named: set[str] = set()
         self._log = FrameLog(self.root, durability=order.durability, files=files)
@@ -62,29 +78,48 @@ class RecordFolder:
         """Close the index; a folder that was made for nothing is taken away again. Raises StorageError."""
         try:
             self._mend()
+            self._take_back()
         finally:
             try:
                 self._log.release()
             except OSError as error:
                 raise storage_error(error, self._log.path) from error
+
+    def _take_back(self) -> None:
+        """While the index is still ours: another recording may begin here at any moment."""
         if self._is_new and not self.lines:
             self._is_new = False
             with contextlib.suppress(OSError):  # somebody else put something there
                 self._log.path.unlink()
                 self.root.rmdir()
 
-    def new_path(self, record: FrameRecord, suffix: str) -> tuple[str, Path]:
-        """A name for a new file that begins with this frame, below the folder, and its path; folders are made.
+    def new_file(self, record: FrameRecord, suffix: str, make: Callable[[Path], Made]) -> tuple[str, Made]:
+        """A new file that begins with this frame: its name below the folder, and what `make` made at its path.
 
-        Raises StorageError.
+        Under the next number whose name is not taken; folders are made. Raises StorageError.
         """
-        camera = record.camera
-        if camera not in self._numbers:
+        owner = file_name(record.camera) if self._template.names_camera else ""
+        if owner not in self._numbers:
             with self._surround():
-                self._numbers[camera] = self._next_number(camera)
+                self._numbers[owner] = self._next_number(record.camera)
+        for _ in range(_NUMBERS_TRIED):
+            name, path = self._new_path(record, self._numbers[owner], suffix)
+            try:
+                made = make(path)
+            except StorageError as error:
+                if error.details.get("errno_name") != "EEXIST":
+                    raise
+                taken = error
+                self._numbers[owner] += 1
+            else:
+                self._numbers[owner] += 1
+                return name, made
+        raise taken
+
+    def _new_path(self, record: FrameRecord, number: int, suffix: str) -> tuple[str, Path]:
         facts = NameFacts(
-            camera=camera,
-            number=self._numbers[camera],
+            camera=record.camera,
+            number=number,
             sequence=record.sequence,
             realtime_ns=record.realtime_ns,
             plan=record.plan,
@@ -98,21 +133,21 @@ class RecordFolder:
             raise storage_error(error, path.parent) from error
         return name, path
 
-    def named(self, camera: str) -> None:
-        """The name was used."""
-        self._numbers[camera] += 1
-
     def append(self, record: FrameRecord) -> None:
         """A line of the index. Raises StorageError."""
         self._mend()
         self._log.append(record)
         self.lines += 1
 
-    def make_room(self, now_ns: int, coming_bytes: int) -> None:
-        """Take away what is too old or too much. `now_ns`: CLOCK_REALTIME.
+    def make_room(self, now_ns: int, coming_bytes: int, epoch_ns: int = 0) -> None:
+        """Take away what is too old or too much. `now_ns`: CLOCK_MONOTONIC; `epoch_ns`: where that began on REALTIME.
 
-        Raises StorageError when there is no room even then, or a file cannot be removed.
+        So a clock that is set makes no frame of this run old. Raises StorageError when there is no room even then, or
+        a file cannot be removed.
         """
+        if abs(epoch_ns - self._epoch_ns) > _SET_NS:
+            self.keeper.shift_earlier(self._epoch_ns - epoch_ns)
+            self._epoch_ns = epoch_ns
         victims = self.keeper.victims(now_ns, coming_bytes)
         if victims:
             with self._surround():
@@ -132,7 +167,15 @@ class RecordFolder:
         return bool(victims)
 
     def _remove(self, names: Sequence[str]) -> None:
-        """The lines go first; where there is no room for the new index, files do, and their lines when there is."""
+        """The lines go first; where there is no room for the new index, files do, and their lines when there is.
+
+        What a link leads to outside of the folder is not ours to take away, nor to keep account of.
+        """
+        places = _Places(self.root)
+        for name in names:
+            if not places.is_inside(name):
+                self.keeper.remove(name)
+        names = [name for name in names if places.is_inside(name)]
         try:
             self._log.drop(names)
         except StorageError as error:
@@ -166,11 +209,12 @@ class RecordFolder:
         """Know all files of the index with their age; lines of files that are gone are taken out."""
         found: dict[str, KeptFile] = {}
         gone = set()
+        places = _Places(self.root)
         for name, at_ns in _indexed(self._log.path):
             known = found.get(name)
             if known is not None:
                 known.at_ns = max(known.at_ns, at_ns)
-            elif name not in gone:
+            elif name not in gone and places.is_inside(name):
                 try:
                     found[name] = KeptFile(name, (self.root / name).stat().st_size, at_ns)
                 except OSError:
@@ -178,7 +222,7 @@ class RecordFolder:
         if gone:
             self._log.drop(gone)
         for file in sorted(found.values(), key=lambda each: each.at_ns):
-            self.keeper.add(file.name, file.size_bytes, file.at_ns)
+            self.keeper.add(file.name, file.size_bytes, file.at_ns - self._epoch_ns, is_earlier=True)
 
     def _next_number(self, camera: str) -> int:
         """One more than the highest of what is there."""
@@ -203,6 +247,21 @@ def _indexed(log: Path) -> Iterator[tuple[str, int]]:
                 continue
             if isinstance(name, str) and isinstance(at_ns, int) and name and not _leads_out(name):
                 yield name, at_ns
+
+
+class _Places:
+    """Which names below a folder are in it, whatever links there are: asked once for each folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._root, self._real = root, root.resolve()
+        self._inside: dict[str, bool] = {}
+
+    def is_inside(self, name: str) -> bool:
+        folder = name.rpartition("/")[0]
+        inside = self._inside.get(folder)
+        if inside is None:
+            inside = self._inside[folder] = (self._root / folder).resolve().is_relative_to(self._real)
+        return inside
 
 
 def _leads_out(name: str) -> bool:

@@ -11,11 +11,12 @@ _SLACK = 64
 
 @dataclass(slots=True)
 class KeptFile:
-    """A file. `at_ns`: of its last frame, CLOCK_REALTIME."""
+    """A file. `at_ns`: of its last frame, CLOCK_MONOTONIC. `is_earlier`: of another run, so that is only worked out."""
 
     name: str
     size_bytes: int
     at_ns: int
+    is_earlier: bool = False
 
 
 class Keeper:
@@ -36,12 +37,18 @@ class Keeper:
     def __iter__(self) -> Iterator[KeptFile]:
         return iter(self._files.values())
 
-    def add(self, name: str, size_bytes: int, at_ns: int) -> None:
+    def add(self, name: str, size_bytes: int, at_ns: int, *, is_earlier: bool = False) -> None:
         """A file, or more of one that is there; files are added in the order of their age."""
-        file = self._files.setdefault(name, KeptFile(name, 0, at_ns))
+        file = self._files.setdefault(name, KeptFile(name, 0, at_ns, is_earlier))
         file.size_bytes += size_bytes
         file.at_ns = max(file.at_ns, at_ns)
         self.total_bytes += size_bytes
+
+    def shift_earlier(self, by_ns: int) -> None:
+        """The clock that files of earlier runs were stamped by was set: they are so much younger than it had seemed."""
+        for file in self._files.values():
+            if file.is_earlier:
+                file.at_ns += by_ns
 
     def begin(self, name: str) -> None:
         """It is being written."""

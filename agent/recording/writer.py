@@ -39,6 +39,7 @@ class Writer:
         self._files = files
         self._now_ns = read_monotonic_ns
         self._memory: SlotReader | None = None
+        self._keeping_depth = 0
 
     def serve(self) -> None:
         """Until the channel ends, or `end` is told; then everything is finished."""
@@ -48,7 +49,8 @@ class Writer:
             return
         order = RecordOrder.from_bytes(message["order"].encode())
         try:
-            writing = Writing(order, files=self._files, surround=self._keeping, read_monotonic_ns=self._now_ns)
+            with self._keeping():
+                writing = Writing(order, files=self._files, surround=self._keeping, read_monotonic_ns=self._now_ns)
         except AgentError as error:
             send(self._channel, "failed", **_told(error))
             return
@@ -97,12 +99,16 @@ class Writer:
 
     @contextlib.contextmanager
     def _keeping(self) -> Iterator[None]:
-        """Tell that what follows is not the frame's own time."""
-        send(self._channel, "keeping")
+        """Tell that what follows is not the frame's own time; once where it is entered again inside."""
+        self._keeping_depth += 1
         try:
+            if self._keeping_depth == 1:
+                send(self._channel, "keeping")
             yield
         finally:
-            send(self._channel, "kept")
+            self._keeping_depth -= 1
+            if not self._keeping_depth:
+                send(self._channel, "kept")
 
 
 def _told(error: AgentError) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from agent.units import NS_PER_MS, NS_PER_S, format_duration
 
 PROGRAM = (sys.executable, "-m", "agent.recording.writer")
 _START_NS = 20 * NS_PER_S
+_STOCK_NS = 600 * NS_PER_S
+"""To look at all that is in a folder: some ten seconds for a million files."""
 _FINISH_NS = 20 * NS_PER_S
 _KEEPING_NS = 60 * NS_PER_S
 """For work on the folder: an index of millions of lines is written anew."""
@@ -66,6 +68,8 @@ class WriterProcess:
         self._slots = slots
         self._handed: deque[_Handed] = deque()
         self._limit_at_ns: int | None = None
+        self._keeping = False
+        self._event_ns: int | None = None
         self.replaced = 0
         self._in_a_row = 0
         self._start()
@@ -100,10 +104,11 @@ class WriterProcess:
         self._handed.append(handed)
         self._tell(handed)
         if len(self._handed) == 1:
-            self._limit_at_ns = self._now_ns() + self._order.encode_limit_ns
+            self._begin_limit()
 
     def event(self, at_ns: int) -> None:
-        """Something happened."""
+        """Something happened. It holds for a process that replaces this one, too."""
+        self._event_ns = at_ns
         send(self._process.channel, "event", at_ns=at_ns)
 
     def wait(self, wait_ns: int) -> None:
@@ -183,7 +188,8 @@ class WriterProcess:
             raise
 
     def _await_ready(self) -> None:
-        while self._poll.poll(_START_NS // NS_PER_MS):
+        wait_ns = _START_NS
+        while self._poll.poll(wait_ns // NS_PER_MS):
             message, _ = receive(self._process.channel)
             if message is None:
                 raise WriterFault(
@@ -192,8 +198,10 @@ class WriterProcess:
             if message["kind"] == "failed":
                 raise Failed(message)
             if message["kind"] == "ready":
+                self._keeping = False
                 return
-        told = f"the process that writes was not ready within {format_duration(_START_NS)}"
+            wait_ns = _STOCK_NS if message["kind"] == "keeping" else _START_NS
+        told = f"the process that writes was not ready within {format_duration(wait_ns)}"
         raise WriterFault(told, hint="is the folder on a disk that does not answer?")
 
     def _make_memory(self, size_bytes: int) -> None:
@@ -224,14 +232,18 @@ class WriterProcess:
             self._in_a_row = 0
             self._free.append(self._handed.popleft().slot)
             found.append(_done(message))
-            self._limit_at_ns = self._now_ns() + self._order.encode_limit_ns if self._handed else None
+            self._begin_limit()
         elif kind == "wrote":
             found.append(_done(message))
-        elif kind == "keeping" and self._limit_at_ns is not None:
-            self._limit_at_ns = self._now_ns() + _KEEPING_NS
-        elif kind == "kept" and self._limit_at_ns is not None:
-            self._limit_at_ns = self._now_ns() + self._order.encode_limit_ns
+        elif kind in ("keeping", "kept"):
+            self._keeping = kind == "keeping"
+            self._begin_limit()
         return True
+
+    def _begin_limit(self) -> None:
+        """Of the frame whose turn it is; while it works on the folder, or for an event, that does not count."""
+        limit_ns = _KEEPING_NS if self._keeping else self._order.encode_limit_ns
+        self._limit_at_ns = self._now_ns() + limit_ns if self._handed else None
 
     def _replace(self, code: str, told: str) -> list[Done]:
         """Kill it, give up the frame whose turn it was, and start another one with those behind."""
@@ -249,9 +261,11 @@ class WriterProcess:
             given_up.append(Done(stored=False, code=code, told=told))
         self._start()
         self._tell_memory()
+        if self._event_ns is not None:
+            send(self._process.channel, "event", at_ns=self._event_ns)
         for handed in self._handed:
             self._tell(handed)
-        self._limit_at_ns = self._now_ns() + self._order.encode_limit_ns if self._handed else None
+        self._begin_limit()
         return given_up
 
     @property

@@ -51,12 +51,14 @@ class Writing:
     ) -> None:
         """`surround`: entered around work on the folder. Raises StorageError, InputError, VideoUnavailable."""
         self._order = order
-        self._realtime_ns = read_realtime_ns
+        self._monotonic_ns, self._realtime_ns = read_monotonic_ns, read_realtime_ns
         self._gate: EventGate[Encoded] | None = None
         if order.on is not None:
             self._gate = EventGate(order.before_ns, order.after_ns, order.ring_bytes, _LATE_NS)
         self._passing: set[str] = set()
-        self.folder = RecordFolder(order, files=files, surround=surround)
+        self.folder = RecordFolder(
+            order, files=files, surround=surround, epoch_ns=read_realtime_ns() - read_monotonic_ns()
+        )
         try:
             made: Callable[..., FrameStore] = PictureStore if order.format.picture else VideoStore
             self._store = made(order, self.folder, read_monotonic_ns=read_monotonic_ns)
@@ -100,7 +102,7 @@ class Writing:
 
     def tidy(self) -> None:
         """Take away what has become too old; from time to time. Raises StorageError."""
-        self.folder.make_room(self._realtime_ns(), 0)
+        self._make_room(0)
 
     def finish(self) -> Done:
         """Finish all files. The answer has the lines that waited for that, and the error of a file that could not."""
@@ -127,7 +129,11 @@ class Writing:
             self._store.finish(camera)
 
     def _write(self, encoded: Encoded, tally: _Tally) -> None:
-        self.folder.make_room(self._realtime_ns(), encoded.size_bytes)
+        try:
+            self._make_room(encoded.size_bytes)
+        except StorageError as error:
+            self._store.leave_out(encoded.camera, error)
+            raise
         for _ in range(_TRIES):
             try:
                 record = self._store.store(encoded)
@@ -148,6 +154,10 @@ class Writing:
             errno_name="ENOSPC",
             free_bytes=None,
         )
+
+    def _make_room(self, coming_bytes: int) -> None:
+        now_ns = self._monotonic_ns()
+        self.folder.make_room(now_ns, coming_bytes, self._realtime_ns() - now_ns)
 
     def _counts(self) -> tuple[int, int, int]:
         return self.folder.lines, self.folder.removed, 0 if self._gate is None else self._gate.dropped

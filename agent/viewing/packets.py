@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from agent.control.picture import MEDIA, Look, Picture, PictureFacts
+from agent.control.picture import MEDIA, TRACES_TOLD, Look, Picture, PictureFacts
 from agent.errors import AgentError
 from agent.kernel import PROT_READ
 from agent.kernel import Mapping as Memory
@@ -131,8 +131,10 @@ def send_told(channel: socket.socket, told: Told) -> None:
     if isinstance(told, Made):
         fd = _sealed(told.picture.data)
         try:
-            document = {"key": told.key, "ids": told.ids, "bytes": len(told.picture.data)}
-            socket.send_fds(channel, [_packed("made", {**document, "facts": asdict(told.picture.facts)})], [fd])
+            facts = asdict(told.picture.facts)
+            facts["trace_ids"] = facts["trace_ids"][:TRACES_TOLD]  # thousands would not fit into a packet
+            document = {"key": told.key, "ids": told.ids, "bytes": len(told.picture.data), "facts": facts}
+            socket.send_fds(channel, [_packed("made", document)], [fd])
         finally:
             os.close(fd)
     elif isinstance(told, Refused):
@@ -219,6 +221,8 @@ def _facts(told: Mapping[str, Any]) -> PictureFacts:
             _whole(value)
     if facts.kind not in MEDIA or not isinstance(facts.camera, str):
         raise TypeError("no picture that is known")
+    if not facts.camera.isprintable() or not all(one.isascii() and one.isprintable() for one in facts.trace_ids):
+        raise ValueError("what cannot stand in a header")
     return facts
 
 

@@ -278,7 +278,8 @@ def test_a_terminal_that_does_not_answer_is_not_waited_for():
             assert terminal.graphics({"TERM_PROGRAM": "iTerm.app"}) == "iterm2"
             assert terminal.size() == (80, 24, (10, 20))
             assert terminal.typed() == b""
-            assert termios.tcgetattr(theirs)[6][termios.VSUSP] == b"\0"  # Ctrl-Z would leave the screen as it is
+            for key in (termios.VSUSP, termios.VQUIT):  # Ctrl-Z and Ctrl-\ would leave the screen as it is
+                assert termios.tcgetattr(theirs)[6][key] == b"\0"
             os.write(ours, b"x")
             select.select([theirs], [], [], 10)
             assert terminal.typed() == b"x"

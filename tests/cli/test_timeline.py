@@ -88,6 +88,17 @@ def test_ticks_and_pulses(cli, tmp_path):
     assert {"tick due", "trigger pulse"} <= set(words(tmp_path / "b.svg"))
 
 
+def test_what_are_no_ticks_or_pulses_is_said_with_its_line(cli, tmp_path):
+    index(tmp_path, [line(0)])
+    wrong = tmp_path / "wrong.jsonl"
+    wrong.write_text(json.dumps({"camera": "top", "pulse_ns": "x"}) + "\n")
+    for option, told in (("--ticks", "has no due_ns"), ("--ledger", "pulse_ns that is no whole number")):
+        found = cli("timeline", tmp_path, option, wrong, "--output", tmp_path / "t.svg")
+        assert found.code == 2
+        assert "wrong.jsonl:1" in found.err
+        assert told in found.err
+
+
 def test_folders_of_several_cameras_and_lines_of_older_versions(cli, tmp_path):
     for camera in ("a", "b"):
         old = {key: value for key, value in line(0, camera).items() if not key.startswith("encode")}
@@ -100,6 +111,9 @@ def test_folders_of_several_cameras_and_lines_of_older_versions(cli, tmp_path):
     ("{\n", "1: is no JSON"),
     ("[]\n", "no JSON object"),
     ('{"camera": "top"}\n', "has no sequence"),
+    (json.dumps({**line(0), "timestamp_ns": "5"}) + "\n", "timestamp_ns that is no whole number"),
+    (json.dumps({**line(0), "dequeued_ns": None}) + "\n", "has no dequeued_ns"),
+    (json.dumps({**line(0), "exposure_ns": 0.5}) + "\n", "exposure_ns that is no whole number"),
 ])  # fmt: skip
 def test_what_is_no_index_is_said_with_its_line(cli, tmp_path, content, told):
     (tmp_path / "frames.jsonl").write_text(content)

@@ -77,6 +77,8 @@ def test_they_may_stand_in_several_files_and_of_groups_and_plans():
     ("a: {camera: top, segment: {every: 1s}}", "recordings.a.segment", "jpg files have none"),
     ("a: {camera: top, codec: h264}", "recordings.a.codec", "jpg files have none"),
     ("a: {camera: top, format: mp4, codec: ffv1}", "recordings.a.codec", "mp4 does not hold ffv1"),
+    ("{a: {camera: top}, b: {camera: top, folder: recordings/./a}}", "recordings.b.folder", "that of recording 'a'"),
+    ("a: {camera: top, folder: photos/top/}", "recordings.a.folder", "that of the agent's own pictures"),
     ("a: {camera: top, rate: 5, every: 1s}", "recordings.a.every", "stands beside rate"),
     ("a: {camera: top, before: 5s}", "recordings.a.before", "none is named"),
     ("a: {camera: top, on: edge}", "recordings.a.on", "nothing before or after"),

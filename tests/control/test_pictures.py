@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agent.control.picture import Look, Picture
 from agent.control.routes import BOUNDARY, Call
-from agent.control.streaming import part_of, show
+from agent.control.streaming import give, part_of, show
 
 
 async def chunk(reader):
@@ -115,6 +115,60 @@ def test_a_camera_that_nobody_knows(with_desk):
     for reply in with_desk(scenario):
         assert reply.status == 404
         assert reply.json["details"]["known"] == ["side", "top"]
+
+
+class LargePicture(PretendAgent):
+    """An agent whose pictures are those of large cameras."""
+
+    async def snapshot(self, name, look, *, after_ns, timeout_ns):
+        return picture(data=b"\xff\xd8" + bytes(8_000_000) + b"\xff\xd9")
+
+
+def test_a_large_picture_is_sent_in_pieces(with_desk):
+    """No turn of the event loop copies all of it: a cancel would wait for that."""
+
+    class Takes(FullConnection):
+        def open_stream(self, headers):
+            self.headers = dict(headers)
+
+    async def scenario():
+        connection = Takes()
+        call = Call(names={"name": "top"}, query={}, body={}, by="", client="", link="")
+        await give(connection, LargePicture(), call, "trace", only_head=False)
+        return connection
+
+    connection = asyncio.run(scenario())
+    assert max(map(len, connection.sent)) <= 64 * 1024
+    assert sum(map(len, connection.sent)) == int(connection.headers["content-length"]) == 8_000_004
+    assert connection.headers["cache-control"] == "no-store"
+
+
+def test_a_snapshot_that_is_cut_off_is_no_whole_answer(with_desk):
+    async def scenario(desk):
+        desk.agent.snapshot = LargePicture().snapshot
+        client = await desk.connect()
+        client.send("GET", "/v1/cameras/top/snapshot")
+        status, headers = await head_of(client)
+        assert (status, headers["content-length"]) == (200, "8000004")
+        await desk.server.close()
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
+            await client.reader.readexactly(8_000_004)
+        await client.close()
+
+    with_desk(scenario)
+
+
+def test_the_connection_is_good_for_more_after_a_large_picture(with_desk):
+    async def scenario(desk):
+        desk.agent.snapshot = LargePicture().snapshot
+        client = await desk.connect()
+        assert len((await client.ask("GET", "/v1/cameras/top/snapshot")).body) == 8_000_004
+        client.send("HEAD", "/v1/cameras/top/snapshot")
+        assert (await head_of(client))[1]["content-length"] == "8000004"
+        assert (await client.ask("GET", "/v1/health")).status == 200
+        await client.close()
+
+    with_desk(scenario)
 
 
 def test_who_asks_for_a_snapshot_and_goes_waits_no_more(with_desk):

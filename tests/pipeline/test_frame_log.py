@@ -139,3 +139,23 @@ def test_release_is_idempotent_and_final(tmp_path):
     log.release()
     with pytest.raises(StateError):
         log.append(record())
+
+
+@pytest.mark.parametrize("goes", [False, True])
+def test_a_log_that_is_replaced_between_opening_and_locking_is_not_written_to(tmp_path, goes):
+    """Its owner wrote it anew without lines of files that went, or took it away, and ended."""
+
+    class Late(FailingFiles):
+        def lock(self, fd):
+            (tmp_path / LOG_NAME).unlink()
+            if not goes:
+                _write(tmp_path, FailingFiles())
+            super().lock(fd)
+
+    late = Late()
+    with pytest.raises(StorageError) as caught:
+        FrameLog(tmp_path, files=late)
+    assert caught.value.details["errno_name"] == "EWOULDBLOCK"
+    assert not late.open_fds
+    _write(tmp_path, FailingFiles())
+    assert len(_lines(tmp_path)) == 2 - goes

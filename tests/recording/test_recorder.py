@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+import time
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -21,10 +22,12 @@ from agent.recording.messages import WriterFault
 from agent.recording.order import OnFull, Trigger
 from agent.recording.parquet import write_parquet
 from agent.recording.recorder import Recorder
+from agent.recording.slots import needed_bytes
 from agent.recording.writer_process import Failed, WriterProcess
 
 av = pytest.importorskip("av")
 STEP_NS = 33_000_000
+SLOW = (sys.executable, str(Path(__file__).with_name("slow_writer.py")))
 STUCK = (sys.executable, str(Path(__file__).with_name("stuck_writer.py")))
 pytestmark = pytest.mark.timeout(120)
 
@@ -189,6 +192,37 @@ def test_around_an_event(tmp_path, format_):
     assert recorder.counts.events == 1
     assert recorder.counts.stored == len(sequences)
     assert_true(tmp_path)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_what_was_before_an_event_may_take_long_to_write(tmp_path, monkeypatch, waits):
+    """Ten files of 60 ms each, and frames behind it: none of that is a frame over its limit."""
+    monkeypatch.setenv("SLOW_MS", "60")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    told = order(tmp_path, on=Trigger.SIGNAL, before_ns=10 * STEP_NS, encode_limit_ns=300_000_000)
+    writer = WriterProcess(told, 4, read_monotonic_ns=time.monotonic_ns, program=SLOW)
+    try:
+        frames = [(frame, *needed_bytes(frame, "")) for frame in some(12)]
+        for each in frames[:11]:
+            writer.hand(*each)
+            assert [done.kept for done in writer.answers(10**10)] == [True]
+        writer.event(10**9 + 10 * STEP_NS)
+        if waits:
+            writer.wait(10**10)
+            assert writer.answers(0) == []
+        writer.hand(*frames[11])
+        done = writer.finish()
+        assert [each.code for each in done] == ["", "", ""]
+        assert (sum(each.written for each in done), writer.replaced) == (11, 0)
+    finally:
+        writer.release()
+
+
+def test_an_event_lasts_when_the_writer_is_replaced(tmp_path):
+    told = order(tmp_path, on=Trigger.SIGNAL, after_ns=40 * STEP_NS)
+    with Recorder(told, events=Happens(13)) as recorder:
+        recorder.run(KillsAfter(recorder, some(40), 20))
+    assert {line["sequence"] for line in lines(tmp_path)} >= set(range(21, 40))
 
 
 class Paced(Listed):

@@ -107,6 +107,16 @@ def test_several_cameras_share_a_folder(tmp_path):
     assert_true(tmp_path)
 
 
+@pytest.mark.parametrize(("format_", "segments"), [("jpg", {}), ("mkv", {"segment_ns": 2 * STEP_NS})])
+def test_cameras_whose_names_are_the_same_share_their_numbers(tmp_path, format_, segments):
+    with Writing(order(tmp_path, format_, template="{number:04d}", **segments)) as writing:
+        done = [take(writing, [number], camera=f"camera-{number % 20}")[0] for number in range(100)]
+        (tmp_path / f"0{len(files(tmp_path)):03d}.{format_}").write_text("somebody else's")
+        done += take(writing, range(100, 110))
+    assert [each.told for each in done if each.code] == []
+    assert len(lines(tmp_path)) == 110
+
+
 @pytest.mark.parametrize("format_", ["jpg", "mkv", "mp4"])
 @pytest.mark.parametrize("on_full", [OnFull.DROP_OLDEST, OnFull.ALARM])
 @pytest.mark.parametrize("call", CALLS)
@@ -159,6 +169,29 @@ class FailingAfter(FailingFiles):
         super()._enter(call)
 
 
+class NoLines(FailingFiles):
+    """A disk with room for pictures and, for a while, none for the index."""
+
+    full = True
+
+    def writev(self, fd, buffers):
+        if self.full and bytes(buffers[0]).startswith(b'{"file"'):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().writev(fd, buffers)
+
+
+@pytest.mark.parametrize("on_full", [OnFull.DROP_OLDEST, OnFull.ALARM])
+def test_a_picture_whose_line_finds_no_room_is_not_left_behind(tmp_path, on_full):
+    disk = NoLines()
+    with Writing(order(tmp_path, on_full=on_full), files=disk) as writing:
+        done = take(writing, range(3))
+        assert files(tmp_path) == []
+        disk.full = False
+        take(writing, range(3, 5))
+    assert [each.code for each in done] == ["storage"] * 3
+    assert [line["file"] for line in lines(tmp_path)] == files(tmp_path)
+
+
 class SmallDisk(FailingFiles):
     """A disk on which what is taken away makes room."""
 
@@ -201,6 +234,62 @@ def test_else_old_files_stay_and_frames_are_counted(tmp_path, on_full):
     assert_true(tmp_path)
 
 
+class Hiccup(FailingFiles):
+    """A disk that is full for one of its writes."""
+
+    writes_left = None
+
+    def writev(self, fd, buffers):
+        if self.writes_left is not None:
+            self.writes_left -= 1
+            if self.writes_left == 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().writev(fd, buffers)
+
+
+def assert_decodable(folder):
+    """No frame needs one that is not in its file."""
+    before = {}
+    for line in lines(folder):
+        name, sequence = line["file"], line["sequence"]
+        if name not in before or sequence != before[name] + 1:
+            with av.open(str(folder / name)) as video:
+                packets = [packet for packet in video.demux(video=0) if packet.size]
+            assert packets[line["video_frame"]].is_keyframe, f"{name}, frame {sequence}"
+        before[name] = sequence
+
+
+@pytest.mark.parametrize("format_", ["mkv", "mp4"])
+def test_no_frame_of_a_video_needs_one_that_found_no_room(tmp_path, format_):
+    disk = FailingFiles()
+    with Writing(order(tmp_path, format_, limit_bytes=20_000, on_full=OnFull.ALARM), files=disk) as writing:
+        done = take(writing, range(60))
+        disk.fails = {"rename": errno.EACCES}  # the index cannot be written anew, so no file goes
+        while not done[-1].code and len(done) < 400:
+            done += take(writing, [len(done)])
+        disk.fails = {}
+        done += take(writing, range(len(done), len(done) + 5))
+    assert [each.code for each in done[-6:]] == ["storage"] + [""] * 5
+    assert_true(tmp_path)
+    assert_decodable(tmp_path)
+
+
+@pytest.mark.parametrize("format_", ["mkv", "mp4"])
+def test_no_frame_from_memory_needs_one_that_found_no_room(tmp_path, format_):
+    disk = Hiccup()
+    around = {"on": Trigger.SIGNAL, "before_ns": 50 * STEP_NS, "on_full": OnFull.ALARM}
+    with Writing(order(tmp_path, format_, **around), files=disk) as writing:
+        take(writing, range(50))
+        disk.writes_left = 40
+        done = writing.event(10**9 + 49 * STEP_NS)
+        take(writing, range(50, 100))
+        assert not writing.event(10**9 + 99 * STEP_NS).code
+    assert done.code == "storage"
+    assert_true(tmp_path)
+    assert_decodable(tmp_path)
+    assert len(lines(tmp_path)) > 50
+
+
 @pytest.mark.parametrize(("format_", "limit"), [("jpg", 50_000), ("mkv", 20_000)])
 def test_the_limit_of_a_folder_holds_at_every_moment(tmp_path, format_, limit):
     with Writing(order(tmp_path, format_, limit_bytes=limit)) as writing:
@@ -212,6 +301,15 @@ def test_the_limit_of_a_folder_holds_at_every_moment(tmp_path, format_, limit):
     assert lines(tmp_path)[-1]["sequence"] == 149
 
 
+def test_the_limit_holds_for_many_cameras_together(tmp_path):
+    with Writing(order(tmp_path, "mkv", limit_bytes=300_000)) as writing:
+        done = [take(writing, [number], camera=f"camera-{number % 12}")[0] for number in range(900)]
+        assert sum((tmp_path / name).stat().st_size for name in files(tmp_path)) <= 300_000 * 1.1
+    assert [each.told for each in done if each.code] == []
+    assert sum(each.removed for each in done) > 0
+    assert_true(tmp_path)
+
+
 def test_a_frame_larger_than_the_limit_says_so(tmp_path):
     with Writing(order(tmp_path, "raw", limit_bytes=1000)) as writing:
         (done,) = take(writing, [0])
@@ -220,14 +318,81 @@ def test_a_frame_larger_than_the_limit_says_so(tmp_path):
     assert files(tmp_path) == []
 
 
-def test_what_is_too_old_goes_also_without_frames(tmp_path):
-    now_ns = [1_784_000_000_000_000_000]
-    with Writing(order(tmp_path, keep_ns=60 * 10**9), read_realtime_ns=lambda: now_ns[0]) as writing:
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_nothing_is_taken_away_behind_a_link(tmp_path, when):
+    """A day's folder was moved to another disk, and a link left in its place."""
+    root, archive = tmp_path / "root", tmp_path / "archive"
+    with Writing(order(root, template="day/{camera}-{number}")) as writing:
         take(writing, range(3))
-        now_ns[0] += 61 * 10**9 + 10**9
+
+    def move():
+        (root / "day").rename(archive)
+        (root / "day").symlink_to(archive)
+
+    if when == "before":
+        move()
+    with Writing(order(root, template="{camera}-{number}", limit_bytes=30_000)) as writing:
+        if when == "meanwhile":
+            move()
+        done = take(writing, range(3, 20))
+    assert len(files(archive)) == 3
+    assert [each.code for each in done if each.code] == []
+    assert sum(each.removed for each in done) > 0
+
+
+class Clocks:
+    """A monotonic clock, and one of the time of day that can be set."""
+
+    def __init__(self):
+        self.now_ns, self.epoch_ns = 10**9, 1_784_000_000_000_000_000
+
+    @property
+    def read(self):
+        return {"read_monotonic_ns": lambda: self.now_ns, "read_realtime_ns": lambda: self.epoch_ns + self.now_ns}
+
+
+def test_what_is_too_old_goes_also_without_frames(tmp_path):
+    clocks = Clocks()
+    with Writing(order(tmp_path, keep_ns=60 * 10**9), **clocks.read) as writing:
+        take(writing, range(3))
+        clocks.now_ns += 61 * 10**9
         writing.tidy()
     assert files(tmp_path) == []
     assert lines(tmp_path) == []
+
+
+@pytest.mark.parametrize("format_", ["jpg", "mkv"])
+@pytest.mark.parametrize("years", [-50, 50])
+def test_a_clock_that_is_set_makes_nothing_old(tmp_path, format_, years):
+    clocks = Clocks()
+    with Writing(order(tmp_path, format_, keep_ns=60 * 10**9), **clocks.read) as writing:
+        take(writing, range(3))
+        clocks.epoch_ns += years * 365 * 86400 * 10**9
+        writing.tidy()
+        take(writing, range(3, 6))
+        clocks.now_ns += 59 * 10**9
+        writing.tidy()
+        assert len(lines(tmp_path)) == 6 - (format_ == "mkv")
+    assert_true(tmp_path)
+    clocks.now_ns += 10**9 + 6 * STEP_NS
+    with Writing(order(tmp_path, format_, keep_ns=60 * 10**9), **clocks.read) as writing:
+        writing.tidy()
+    if years > 0:
+        assert files(tmp_path) == []
+
+
+def test_frames_of_an_earlier_run_are_as_old_as_the_clock_says_when_it_is_right(tmp_path):
+    clocks = Clocks()
+    with Writing(order(tmp_path), **clocks.read) as writing:
+        take(writing, range(3))
+    clocks.epoch_ns -= 10 * 86400 * 10**9  # a machine without a battery begins in the past
+    with Writing(order(tmp_path, keep_ns=60 * 10**9), **clocks.read) as writing:
+        clocks.now_ns += 61 * 10**9
+        writing.tidy()
+        assert len(files(tmp_path)) == 3
+        clocks.epoch_ns += 10 * 86400 * 10**9
+        writing.tidy()
+    assert files(tmp_path) == []
 
 
 def test_stock_is_taken_of_what_is_there_and_a_line_without_its_file_goes(tmp_path):

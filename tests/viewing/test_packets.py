@@ -5,13 +5,14 @@ import fcntl
 import json
 import os
 import socket
+from dataclasses import replace
 
 import pytest
 from control.pretend import picture
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.control.picture import MEDIA, Look
+from agent.control.picture import MEDIA, TRACES_TOLD, Look
 from agent.viewing.packets import (
     Alive,
     Drop,
@@ -60,6 +61,14 @@ def test_pictures_are_read_back(data, key, ids):
         assert read_told(ours) == made
 
 
+def test_a_frame_that_served_thousands_of_plans_is_told(pair):
+    ours, theirs = pair
+    made = picture()
+    many = tuple(f"{number:032x}" for number in range(5000))
+    send_told(theirs, Made(replace(made, facts=replace(made.facts, trace_ids=many)), 1, ()))
+    assert read_told(ours).picture.facts.trace_ids == many[:TRACES_TOLD]
+
+
 def test_refusals_and_signs_of_life_are_read_back(pair):
     ours, theirs = pair
     error = {"code": "x", "message": "y", "hint": "z", "details": {"most": 3}}
@@ -96,6 +105,9 @@ WHOLE = {"told": "made", "key": 1, "ids": [], "bytes": 5, "facts": FACTS}
         ({**WHOLE, "facts": {**FACTS, "began_ns": 0.5}}, b"12345", True),
         ({**WHOLE, "facts": {**FACTS, "kind": "exe"}}, b"12345", True),
         ({**WHOLE, "facts": {**FACTS, "more": 1}}, b"12345", True),
+        ({**WHOLE, "facts": {**FACTS, "trace_ids": ["a\r\nset-cookie: b"]}}, b"12345", True),
+        ({**WHOLE, "facts": {**FACTS, "trace_ids": ["ü"]}}, b"12345", True),
+        ({**WHOLE, "facts": {**FACTS, "camera": "a\r\nset-cookie: b"}}, b"12345", True),
         ({"told": "refused", "key": None, "ids": [], "error": 5}, None, True),
         ({"told": "sung"}, None, True),
         ([], None, True),
