@@ -95,6 +95,10 @@ class Borrower:
             return self._borrow(message, fds)
         try:
             return self._learn(message, fds)
+        except BlockingIOError as error:
+            # mmap(2): EAGAIN after mlockall, which must not look as if nothing had been there to be heard
+            _close(fds)
+            raise OSError(errno.ENOMEM, "too little memory may be locked: raise RLIMIT_MEMLOCK (memlock)") from error
         except BaseException:
             _close(fds)
             raise

@@ -7,7 +7,10 @@ import os
 import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 from client.stage import wait_until, wish
@@ -531,3 +534,38 @@ def test_with_the_agents_own_lender(door):
         finally:
             lender.release()
             pool.release()
+
+
+LOCKED = """
+import ctypes, os, resource, socket
+from client.stage import GREY, Pool
+from agent.client.link import Link
+from agent.frames.lender import Lender
+from agent.frames.pool import LentPool
+
+ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+theirs.setblocking(False)
+lender, link = Lender(ours), Link(theirs)
+lender.add_pool(LentPool("top", GREY, Pool(4, (1 << 24,)).memory))
+resource.setrlimit(resource.RLIMIT_MEMLOCK, (1 << 23, 1 << 23))
+if os.geteuid() == 0:
+    os.seteuid(65534)
+if ctypes.CDLL(None, use_errno=True).mlockall(2):
+    print("cannot lock")
+else:
+    try:
+        link.hear()
+    except BlockingIOError:
+        print("nothing there")
+    except OSError as error:
+        print(error.strerror)
+"""
+
+
+def test_a_program_that_may_not_lock_the_memory_it_maps_is_told_so():
+    folders = os.pathsep.join(str(Path(__file__).parents[level]) for level in (1, 2))
+    environment = {**os.environ, "PYTHONPATH": folders}
+    done = subprocess.run([sys.executable, "-c", LOCKED], capture_output=True, text=True, check=False, env=environment)
+    if done.stdout == "cannot lock\n":
+        pytest.skip("mlockall is not allowed here")
+    assert "memlock" in done.stdout, done
