@@ -5,7 +5,7 @@ from datetime import UTC
 from pathlib import PurePosixPath
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from agent.errors import InputError, StorageError
@@ -58,6 +58,7 @@ def test_what_is_not_there_has_a_word():
     assert NameTemplate("{camera}-{plan}-{trace}-{number}").name(facts) == "camera-none-none-0"
 
 
+@settings(suppress_health_check=[HealthCheck.filter_too_much])
 @given(PIECES | TEXTS, facts())
 def test_no_name_leaves_its_folder_is_hidden_or_empty(text, told):
     name = made(text).name(told)

@@ -46,6 +46,11 @@ class FrameLog:
             self.release()
             raise
 
+    @property
+    def released(self) -> bool:
+        """Nothing can be added any more."""
+        return self._fd is None
+
     def append(self, record: FrameRecord) -> None:
         """Add a line.
 

@@ -60,6 +60,7 @@ class RecordFolder:
         self._epoch_ns = epoch_ns
         self._numbers: dict[str, int] = {}
         self._still_named: set[str] = set()
+        self._durability = order.durability
         self._log = FrameLog(self.root, durability=order.durability, files=files)
         try:
             if order.limit_bytes is not None or order.keep_ns is not None:
@@ -136,8 +137,14 @@ class RecordFolder:
     def append(self, record: FrameRecord) -> None:
         """A line of the index. Raises StorageError."""
         self._mend()
-        self._log.append(record)
+        self._index().append(record)
         self.lines += 1
+
+    def _index(self) -> FrameLog:
+        """Opened again after a line that could not even be cut away, which mends it. Raises StorageError."""
+        if self._log.released:
+            self._log = FrameLog(self.root, durability=self._durability, files=self.files)
+        return self._log
 
     def make_room(self, now_ns: int, coming_bytes: int, epoch_ns: int = 0) -> None:
         """Take away what is too old or too much. `now_ns`: CLOCK_MONOTONIC; `epoch_ns`: where that began on REALTIME.
@@ -177,7 +184,7 @@ class RecordFolder:
                 self.keeper.remove(name)
         names = [name for name in names if places.is_inside(name)]
         try:
-            self._log.drop(names)
+            self._index().drop(names)
         except StorageError as error:
             if not is_full(error):
                 raise
@@ -189,7 +196,7 @@ class RecordFolder:
         """Take lines out whose files are gone; when that cannot be, the next time."""
         if self._still_named:
             with contextlib.suppress(StorageError):
-                self._log.drop(self._still_named)
+                self._index().drop(self._still_named)
                 self._still_named.clear()
 
     def _unlink(self, names: Sequence[str]) -> None:

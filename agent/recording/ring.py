@@ -102,11 +102,9 @@ class EventGate(Generic[H]):
             self._let_go(held, begin_ns)
             if held and held[-1].at_ns < begin_ns:
                 self._clear(camera)
-            while held and held[0].at_ns <= self._until_ns:
-                found.append(held.popleft())
+            while held and (held[0].at_ns <= self._until_ns or not held[0].is_key):
+                found.append(held.popleft())  # also those behind it that could not be read without: an event may follow
                 self.bytes -= found[-1].size_bytes
-            if held and not held[0].is_key:
-                self._clear(camera)
         return sorted(found, key=lambda item: item.at_ns)
 
     def clear(self, camera: str) -> None:

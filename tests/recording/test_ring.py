@@ -60,6 +60,19 @@ def test_a_video_begins_with_the_key_frame_before():
     assert times(gate.event(75)) == [40, 50, 60, 70]
 
 
+def test_two_events_that_are_told_late_have_all_frames_between_them():
+    """Frames that came until it was told follow those that are written: the next event needs them."""
+    gate = EventGate(before_ns=50, after_ns=0, limit_bytes=10_000, late_ns=30)
+    written = []
+    for at in range(0, 200, 10):
+        item = Item("top", at, is_key=at % 80 == 0 or gate.wants_key("top", at))
+        assert not gate.put(item)
+        if at in (120, 190):
+            written += times(gate.event(at - 25))
+    assert written == [*range(0, 130, 10), *range(130, 200, 10)]
+    assert gate.dropped == 0
+
+
 def test_a_key_frame_is_wanted_when_nothing_is_kept():
     gate = EventGate(before_ns=15, after_ns=5, limit_bytes=10_000)
     assert gate.wants_key("top", 0)

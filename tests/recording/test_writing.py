@@ -192,6 +192,18 @@ def test_a_picture_whose_line_finds_no_room_is_not_left_behind(tmp_path, on_full
     assert [line["file"] for line in lines(tmp_path)] == files(tmp_path)
 
 
+def test_an_index_that_could_not_be_cut_back_is_opened_again(tmp_path):
+    disk = NoLines()
+    with Writing(order(tmp_path, on_full=OnFull.ALARM), files=disk) as writing:
+        disk.fails = {"ftruncate": errno.EIO}
+        done = take(writing, range(3))
+        disk.fails, disk.full = {}, False
+        done += take(writing, range(3, 5))
+    assert [each.code for each in done] == ["storage"] * 3 + [""] * 2
+    assert [line["file"] for line in lines(tmp_path)] == files(tmp_path)
+    assert not disk.open_fds
+
+
 class SmallDisk(FailingFiles):
     """A disk on which what is taken away makes room."""
 
