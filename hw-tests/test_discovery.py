@@ -286,6 +286,7 @@ def test_a_camera_that_appears_has_links_group_and_mode_and_starts_the_agent(rul
     assert not (LINKS / "by-id").exists() or not any(SERIAL in link.name for link in (LINKS / "by-id").iterdir())
     shell("systemctl", "stop", UNIT.name)
     node = uvc_camera.plug()
+    shell("udevadm", "settle")  # its other node may come a moment later
     camera = camera_at(node)
     [by_id] = [link for link in (LINKS / "by-id").iterdir() if SERIAL in link.name]
     by_port = LINKS / "by-port" / camera.identity.port
