@@ -36,17 +36,21 @@ class Lent(Protocol):
 
 def frame_of(lent: Lent) -> Frame:
     """A lent frame as the pipeline knows frames. Its planes are the lender's memory."""
-    form, facts = lent.form, lent.facts
+    return frame_in(format_of(lent.form), lent.facts, lent.planes, lent.place)
+
+
+def format_of(form: PoolFormat) -> Format:
+    """A pool's format as the pipeline knows formats."""
+    planes = tuple(PlaneLayout(*plane) for plane in form.planes)
+    return Format(form.pixel_format, form.width_px, form.height_px, planes, form.interlaced)
+
+
+def frame_in(form: Format, facts: Facts, planes: tuple[Plane, ...], index: int = 0) -> Frame:
+    """A frame as the pipeline knows frames, in whatever memory the planes are."""
     return Frame(
-        index=lent.place,
-        format=Format(
-            form.pixel_format,
-            form.width_px,
-            form.height_px,
-            tuple(PlaneLayout(*plane) for plane in form.planes),
-            form.interlaced,
-        ),
-        planes=lent.planes,
+        index=index,
+        format=form,
+        planes=planes,
         sequence=facts.sequence,
         timestamp_ns=facts.timestamp_ns,
         timestamp_clock=facts.timestamp_clock,

@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
-from agent.client import AgentUnreachable, Ended, NoFrame, Refused, connect
+from agent.client import AgentUnreachable, Ended, NoFrame, connect
 from agent.frames.borrowed import Plane
 from agent.frames.values import Facts, PoolFormat
 from agent.recording.order import RecordOrder
 from agent.units import NS_PER_S
-from agent.v4l2.format import Format, PlaneLayout
-from agent.v4l2.frame import Frame
 
 _DEPTH = 16
 """Frames that may wait for us with the capture process."""
-_PASSING = ("stuck", "agent_stopping", "overloaded")
-"""Refusals after which another attempt may succeed, once frames have come."""
 
 
 class LentFrame(Protocol):
@@ -98,20 +94,13 @@ class ClientFrames:
     def __init__(self, order: RecordOrder, socket: Path | None = None) -> None:
         """Raises InputError, AgentUnreachable, NotAllowed."""
         self._feed = connect(order.name, kind=str(order.target), every=True, depth=_DEPTH, socket=socket)
-        self._came = False
 
     def next(self, timeout_ns: int) -> LentFrame | None:
         """The next frame, None when none came in that time. Raises Refused, NotAllowed, ProtocolError."""
         try:
-            frame = self._feed.next(timeout_ns / NS_PER_S)
+            return self._feed.next(timeout_ns / NS_PER_S)
         except (NoFrame, Ended, AgentUnreachable):
             return None
-        except Refused as refusal:
-            if self._came and refusal.code in _PASSING:
-                return None
-            raise
-        self._came = True
-        return frame
 
     @property
     def waits_for(self) -> str:
@@ -128,29 +117,3 @@ class ClientFrames:
     def release(self) -> None:
         """Close the connection."""
         self._feed.release()
-
-
-def format_from(form: Any) -> Format:
-    """A pool's format (or its fields as JSON has them) as the pipeline knows formats."""
-    code, width, height, planes, interlaced = (
-        form
-        if isinstance(form, list)
-        else (form.pixel_format, form.width_px, form.height_px, form.planes, form.interlaced)
-    )
-    return Format(code, width, height, tuple(PlaneLayout(*plane) for plane in planes), interlaced)
-
-
-def frame_from(form: Format, facts: Facts, planes: Sequence[Plane]) -> Frame:
-    """A frame as the pipeline knows frames, in whatever memory the planes are."""
-    return Frame(
-        index=0,
-        format=form,
-        planes=tuple(planes),
-        sequence=facts.sequence,
-        timestamp_ns=facts.timestamp_ns,
-        timestamp_clock=facts.timestamp_clock,
-        timestamp_source=facts.timestamp_source,
-        uncertainty_ns=facts.uncertainty_ns,
-        dequeued_ns=facts.dequeued_ns,
-        lost_before=facts.lost_before,
-    )

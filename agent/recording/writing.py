@@ -10,7 +10,9 @@ from typing import Any
 from agent.clock import Clock, ReadClock, monotonic_ns
 from agent.errors import AgentError, StorageError
 from agent.frames.borrowed import Plane
+from agent.frames.values import PoolFormat
 from agent.pipeline.calls import LINUX, Files
+from agent.pipeline.lent import format_of, frame_in
 from agent.pipeline.record import Circumstances, FrameRecord, record_of
 from agent.pipeline.video_file import is_full
 from agent.recording.encoded import Encoded, FrameStore, PictureStore
@@ -19,7 +21,6 @@ from agent.recording.folder import RecordFolder, Surround
 from agent.recording.messages import Done, facts_from, shortened
 from agent.recording.order import OnFull, RecordOrder
 from agent.recording.ring import EventGate
-from agent.recording.source import format_from, frame_from
 from agent.units import NS_PER_S
 from agent.v4l2.frame import Frame
 
@@ -74,7 +75,7 @@ class Writing:
 
     def take(self, told: dict[str, Any], planes: tuple[Plane, ...]) -> Done:
         """A frame, as `told_of` tells of it. Whatever goes wrong with it is in the answer."""
-        frame = frame_from(format_from(told["form"]), facts_from(told["facts"]), planes)
+        frame = frame_in(format_of(PoolFormat(*told["form"])), facts_from(told["facts"]), planes)
         record = _record(frame, told)
         tally, before = _Tally(), self._counts()
         try:
